@@ -1,0 +1,1 @@
+//! The replay engine of Durable Task: history events in, orchestrator actions out.

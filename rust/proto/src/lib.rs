@@ -1,0 +1,29 @@
+//! Messages of the Durable Task sidecar protocol, and with the `server` or `client` feature its gRPC service.
+//!
+//! Everything in [`generated`](self) comes from `proto/orchestrator_service.proto` by `make gen-proto` and is committed,
+//! so that building this crate needs neither protoc nor a proto compiler. Nothing else belongs in here.
+
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    reason = "generated code; its documentation is the .proto file"
+)]
+mod generated {
+    pub(crate) mod messages;
+    #[cfg(any(feature = "server", feature = "client"))]
+    pub(crate) mod service;
+}
+
+pub use generated::messages::*;
+
+/// Re-exported so that users of the messages agree on its version.
+pub use prost;
+pub use prost_types;
+
+/// Server side of `TaskHubSidecarService`.
+#[cfg(feature = "server")]
+pub use generated::service::task_hub_sidecar_service_server as server;
+
+/// Client side of `TaskHubSidecarService`.
+#[cfg(feature = "client")]
+pub use generated::service::task_hub_sidecar_service_client as client;
