@@ -8,6 +8,7 @@
     clippy::pedantic,
     reason = "generated code; its documentation is the .proto file"
 )]
+#[rustfmt::skip] // The generator's layout stands: a test compares the files with what it writes.
 mod generated {
     pub(crate) mod messages;
     #[cfg(any(feature = "server", feature = "client"))]

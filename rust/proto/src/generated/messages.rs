@@ -33,7 +33,9 @@ pub struct TaskFailureDetails {
     #[prost(message, optional, tag = "3")]
     pub stack_trace: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, boxed, tag = "4")]
-    pub inner_failure: ::core::option::Option<::prost::alloc::boxed::Box<TaskFailureDetails>>,
+    pub inner_failure: ::core::option::Option<
+        ::prost::alloc::boxed::Box<TaskFailureDetails>,
+    >,
     #[prost(bool, tag = "5")]
     pub is_non_retriable: bool,
 }
@@ -102,8 +104,10 @@ pub struct OrchestrationState {
     #[prost(message, optional, tag = "14")]
     pub parent_instance_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(map = "string, string", tag = "15")]
-    pub tags:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(message, optional, tag = "16")]
     pub parent_app_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "17")]
@@ -128,8 +132,10 @@ pub struct ExecutionStartedEvent {
     #[prost(message, optional, tag = "8")]
     pub orchestration_span_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(map = "string, string", tag = "9")]
-    pub tags:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExecutionCompletedEvent {
@@ -387,7 +393,9 @@ pub mod history_event {
         #[prost(message, tag = "31")]
         ExecutionStalled(super::ExecutionStalledEvent),
         #[prost(message, tag = "32")]
-        DetachedOrchestrationInstanceCreated(super::DetachedOrchestrationInstanceCreatedEvent),
+        DetachedOrchestrationInstanceCreated(
+            super::DetachedOrchestrationInstanceCreatedEvent,
+        ),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -461,8 +469,10 @@ pub struct CreateDetachedOrchestrationAction {
     #[prost(message, optional, tag = "6")]
     pub execution_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(map = "string, string", tag = "7")]
-    pub tags:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(message, optional, tag = "8")]
     pub parent_trace_context: ::core::option::Option<TraceContext>,
 }
@@ -534,8 +544,9 @@ pub struct OrchestratorAction {
         oneof = "orchestrator_action::OrchestratorActionType",
         tags = "2, 3, 4, 5, 6, 7, 10, 11"
     )]
-    pub orchestrator_action_type:
-        ::core::option::Option<orchestrator_action::OrchestratorActionType>,
+    pub orchestrator_action_type: ::core::option::Option<
+        orchestrator_action::OrchestratorActionType,
+    >,
 }
 /// Nested message and enum types in `OrchestratorAction`.
 pub mod orchestrator_action {
@@ -644,12 +655,16 @@ pub struct CreateInstanceRequest {
     pub scheduled_start_timestamp: ::core::option::Option<::prost_types::Timestamp>,
     #[deprecated]
     #[prost(message, optional, tag = "6")]
-    pub orchestration_id_reuse_policy: ::core::option::Option<OrchestrationIdReusePolicy>,
+    pub orchestration_id_reuse_policy: ::core::option::Option<
+        OrchestrationIdReusePolicy,
+    >,
     #[prost(message, optional, tag = "7")]
     pub execution_id: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(map = "string, string", tag = "8")]
-    pub tags:
-        ::std::collections::HashMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    pub tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(message, optional, tag = "9")]
     pub parent_trace_context: ::core::option::Option<TraceContext>,
 }
@@ -761,12 +776,7 @@ pub struct GetWorkItemsRequest {
     #[prost(enumeration = "WorkerCapability", repeated, tag = "4")]
     pub capabilities: ::prost::alloc::vec::Vec<i32>,
     #[deprecated]
-    #[prost(
-        enumeration = "WorkerCapability",
-        repeated,
-        packed = "false",
-        tag = "10"
-    )]
+    #[prost(enumeration = "WorkerCapability", repeated, packed = "false", tag = "10")]
     pub retired_capabilities: ::prost::alloc::vec::Vec<i32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -804,7 +814,9 @@ pub struct RerunWorkflowFromEventRequest {
     #[prost(bool, tag = "5")]
     pub overwrite_input: bool,
     #[prost(string, optional, tag = "6")]
-    pub new_child_workflow_instance_id: ::core::option::Option<::prost::alloc::string::String>,
+    pub new_child_workflow_instance_id: ::core::option::Option<
+        ::prost::alloc::string::String,
+    >,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RerunWorkflowFromEventResponse {

@@ -9,10 +9,10 @@ pub mod task_hub_sidecar_service_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
-    use tonic::codegen::http::Uri;
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[cfg(feature = "client")]
     #[derive(Debug, Clone)]
     pub struct TaskHubSidecarServiceClient<T> {
@@ -41,13 +41,14 @@ pub mod task_hub_sidecar_service_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             TaskHubSidecarServiceClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -86,11 +87,18 @@ pub mod task_hub_sidecar_service_client {
             &mut self,
             request: impl tonic::IntoRequest<()>,
         ) -> std::result::Result<tonic::Response<()>, tonic::Status> {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/TaskHubSidecarService/Hello");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/Hello",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "Hello"));
@@ -103,11 +111,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::CreateInstanceResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/TaskHubSidecarService/StartInstance");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/StartInstance",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "StartInstance"));
@@ -120,11 +135,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::GetInstanceResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/TaskHubSidecarService/GetInstance");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/GetInstance",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "GetInstance"));
@@ -137,17 +159,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::GetInstanceResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/WaitForInstanceStart");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/WaitForInstanceStart",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "WaitForInstanceStart",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "WaitForInstanceStart"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn wait_for_instance_completion(
@@ -157,18 +185,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::GetInstanceResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/TaskHubSidecarService/WaitForInstanceCompletion",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "WaitForInstanceCompletion",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "WaitForInstanceCompletion"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn raise_event(
@@ -178,11 +211,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::RaiseEventResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/TaskHubSidecarService/RaiseEvent");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/RaiseEvent",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "RaiseEvent"));
@@ -195,17 +235,21 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::TerminateResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/TerminateInstance");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/TerminateInstance",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "TerminateInstance",
-            ));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("TaskHubSidecarService", "TerminateInstance"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn suspend_instance(
@@ -215,12 +259,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::SuspendResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/SuspendInstance");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/SuspendInstance",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "SuspendInstance"));
@@ -229,16 +279,19 @@ pub mod task_hub_sidecar_service_client {
         pub async fn resume_instance(
             &mut self,
             request: impl tonic::IntoRequest<super::super::messages::ResumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::super::messages::ResumeResponse>,
-            tonic::Status,
-        > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+        ) -> std::result::Result<tonic::Response<super::super::messages::ResumeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/ResumeInstance");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/ResumeInstance",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "ResumeInstance"));
@@ -251,12 +304,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::PurgeInstancesResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/PurgeInstances");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/PurgeInstances",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "PurgeInstances"));
@@ -269,11 +328,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<tonic::codec::Streaming<super::super::messages::WorkItem>>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/TaskHubSidecarService/GetWorkItems");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/GetWorkItems",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "GetWorkItems"));
@@ -286,17 +352,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::CompleteTaskResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/CompleteActivityTask");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/CompleteActivityTask",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "CompleteActivityTask",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "CompleteActivityTask"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn complete_orchestrator_task(
@@ -306,18 +378,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::CompleteTaskResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/TaskHubSidecarService/CompleteOrchestratorTask",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "CompleteOrchestratorTask",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "CompleteOrchestratorTask"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn complete_workflow_task(
@@ -327,17 +404,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::CompleteTaskResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/CompleteWorkflowTask");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/CompleteWorkflowTask",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "CompleteWorkflowTask",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "CompleteWorkflowTask"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn rerun_workflow_from_event(
@@ -347,18 +430,23 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::RerunWorkflowFromEventResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/TaskHubSidecarService/RerunWorkflowFromEvent",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "RerunWorkflowFromEvent",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("TaskHubSidecarService", "RerunWorkflowFromEvent"),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn list_instance_i_ds(
@@ -368,12 +456,18 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::ListInstanceIDsResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/ListInstanceIDs");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/ListInstanceIDs",
+            );
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("TaskHubSidecarService", "ListInstanceIDs"));
@@ -386,17 +480,21 @@ pub mod task_hub_sidecar_service_client {
             tonic::Response<super::super::messages::GetInstanceHistoryResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path =
-                http::uri::PathAndQuery::from_static("/TaskHubSidecarService/GetInstanceHistory");
+            let path = http::uri::PathAndQuery::from_static(
+                "/TaskHubSidecarService/GetInstanceHistory",
+            );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "TaskHubSidecarService",
-                "GetInstanceHistory",
-            ));
+            req.extensions_mut()
+                .insert(GrpcMethod::new("TaskHubSidecarService", "GetInstanceHistory"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -409,7 +507,7 @@ pub mod task_hub_sidecar_service_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with TaskHubSidecarServiceServer.
@@ -464,17 +562,11 @@ pub mod task_hub_sidecar_service_server {
         async fn suspend_instance(
             &self,
             request: tonic::Request<super::super::messages::SuspendRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::super::messages::SuspendResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::super::messages::SuspendResponse>, tonic::Status>;
         async fn resume_instance(
             &self,
             request: tonic::Request<super::super::messages::ResumeRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::super::messages::ResumeResponse>,
-            tonic::Status,
-        >;
+        ) -> std::result::Result<tonic::Response<super::super::messages::ResumeResponse>, tonic::Status>;
         async fn purge_instances(
             &self,
             request: tonic::Request<super::super::messages::PurgeInstancesRequest>,
@@ -485,12 +577,16 @@ pub mod task_hub_sidecar_service_server {
         /// Server streaming response type for the GetWorkItems method.
         type GetWorkItemsStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::super::messages::WorkItem, tonic::Status>,
-            > + std::marker::Send
+            >
+            + std::marker::Send
             + 'static;
         async fn get_work_items(
             &self,
             request: tonic::Request<super::super::messages::GetWorkItemsRequest>,
-        ) -> std::result::Result<tonic::Response<Self::GetWorkItemsStream>, tonic::Status>;
+        ) -> std::result::Result<
+            tonic::Response<Self::GetWorkItemsStream>,
+            tonic::Status,
+        >;
         async fn complete_activity_task(
             &self,
             request: tonic::Request<super::super::messages::ActivityResponse>,
@@ -556,7 +652,10 @@ pub mod task_hub_sidecar_service_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -591,7 +690,8 @@ pub mod task_hub_sidecar_service_server {
             self
         }
     }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for TaskHubSidecarServiceServer<T>
+    impl<T, B> tonic::codegen::Service<http::Request<B>>
+    for TaskHubSidecarServiceServer<T>
     where
         T: TaskHubSidecarService,
         B: Body + std::marker::Send + 'static,
@@ -611,9 +711,13 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/Hello" => {
                     #[allow(non_camel_case_types)]
                     struct HelloSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService> tonic::server::UnaryService<()> for HelloSvc<T> {
+                    impl<T: TaskHubSidecarService> tonic::server::UnaryService<()>
+                    for HelloSvc<T> {
                         type Response = ();
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(&mut self, request: tonic::Request<()>) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
@@ -647,19 +751,26 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/StartInstance" => {
                     #[allow(non_camel_case_types)]
                     struct StartInstanceSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::CreateInstanceRequest>
-                        for StartInstanceSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::CreateInstanceRequest>
+                    for StartInstanceSvc<T> {
                         type Response = super::super::messages::CreateInstanceResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::CreateInstanceRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::start_instance(&inner, request).await
+                                <T as TaskHubSidecarService>::start_instance(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -689,19 +800,23 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/GetInstance" => {
                     #[allow(non_camel_case_types)]
                     struct GetInstanceSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
-                        for GetInstanceSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
+                    for GetInstanceSvc<T> {
                         type Response = super::super::messages::GetInstanceResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::GetInstanceRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::get_instance(&inner, request).await
+                                <T as TaskHubSidecarService>::get_instance(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -731,12 +846,15 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/WaitForInstanceStart" => {
                     #[allow(non_camel_case_types)]
                     struct WaitForInstanceStartSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
-                        for WaitForInstanceStartSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
+                    for WaitForInstanceStartSvc<T> {
                         type Response = super::super::messages::GetInstanceResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::GetInstanceRequest>,
@@ -744,9 +862,10 @@ pub mod task_hub_sidecar_service_server {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::wait_for_instance_start(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -775,13 +894,18 @@ pub mod task_hub_sidecar_service_server {
                 }
                 "/TaskHubSidecarService/WaitForInstanceCompletion" => {
                     #[allow(non_camel_case_types)]
-                    struct WaitForInstanceCompletionSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
-                        for WaitForInstanceCompletionSvc<T>
-                    {
+                    struct WaitForInstanceCompletionSvc<T: TaskHubSidecarService>(
+                        pub Arc<T>,
+                    );
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::GetInstanceRequest>
+                    for WaitForInstanceCompletionSvc<T> {
                         type Response = super::super::messages::GetInstanceResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::GetInstanceRequest>,
@@ -789,9 +913,10 @@ pub mod task_hub_sidecar_service_server {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::wait_for_instance_completion(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -821,19 +946,23 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/RaiseEvent" => {
                     #[allow(non_camel_case_types)]
                     struct RaiseEventSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::RaiseEventRequest>
-                        for RaiseEventSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::RaiseEventRequest>
+                    for RaiseEventSvc<T> {
                         type Response = super::super::messages::RaiseEventResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::RaiseEventRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::raise_event(&inner, request).await
+                                <T as TaskHubSidecarService>::raise_event(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -863,19 +992,25 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/TerminateInstance" => {
                     #[allow(non_camel_case_types)]
                     struct TerminateInstanceSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::TerminateRequest>
-                        for TerminateInstanceSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::TerminateRequest>
+                    for TerminateInstanceSvc<T> {
                         type Response = super::super::messages::TerminateResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::TerminateRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::terminate_instance(&inner, request)
+                                <T as TaskHubSidecarService>::terminate_instance(
+                                        &inner,
+                                        request,
+                                    )
                                     .await
                             };
                             Box::pin(fut)
@@ -906,19 +1041,25 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/SuspendInstance" => {
                     #[allow(non_camel_case_types)]
                     struct SuspendInstanceSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::SuspendRequest>
-                        for SuspendInstanceSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::SuspendRequest>
+                    for SuspendInstanceSvc<T> {
                         type Response = super::super::messages::SuspendResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::SuspendRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::suspend_instance(&inner, request)
+                                <T as TaskHubSidecarService>::suspend_instance(
+                                        &inner,
+                                        request,
+                                    )
                                     .await
                             };
                             Box::pin(fut)
@@ -949,19 +1090,26 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/ResumeInstance" => {
                     #[allow(non_camel_case_types)]
                     struct ResumeInstanceSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::ResumeRequest>
-                        for ResumeInstanceSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::ResumeRequest>
+                    for ResumeInstanceSvc<T> {
                         type Response = super::super::messages::ResumeResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::ResumeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::resume_instance(&inner, request).await
+                                <T as TaskHubSidecarService>::resume_instance(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -991,19 +1139,26 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/PurgeInstances" => {
                     #[allow(non_camel_case_types)]
                     struct PurgeInstancesSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::PurgeInstancesRequest>
-                        for PurgeInstancesSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::PurgeInstancesRequest>
+                    for PurgeInstancesSvc<T> {
                         type Response = super::super::messages::PurgeInstancesResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::PurgeInstancesRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::purge_instances(&inner, request).await
+                                <T as TaskHubSidecarService>::purge_instances(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1033,22 +1188,27 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/GetWorkItems" => {
                     #[allow(non_camel_case_types)]
                     struct GetWorkItemsSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::ServerStreamingService<
-                            super::super::messages::GetWorkItemsRequest,
-                        > for GetWorkItemsSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::ServerStreamingService<super::super::messages::GetWorkItemsRequest>
+                    for GetWorkItemsSvc<T> {
                         type Response = super::super::messages::WorkItem;
                         type ResponseStream = T::GetWorkItemsStream;
-                        type Future =
-                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::GetWorkItemsRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::get_work_items(&inner, request).await
+                                <T as TaskHubSidecarService>::get_work_items(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1078,12 +1238,15 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/CompleteActivityTask" => {
                     #[allow(non_camel_case_types)]
                     struct CompleteActivityTaskSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::ActivityResponse>
-                        for CompleteActivityTaskSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::ActivityResponse>
+                    for CompleteActivityTaskSvc<T> {
                         type Response = super::super::messages::CompleteTaskResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::ActivityResponse>,
@@ -1091,9 +1254,10 @@ pub mod task_hub_sidecar_service_server {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::complete_activity_task(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1122,13 +1286,18 @@ pub mod task_hub_sidecar_service_server {
                 }
                 "/TaskHubSidecarService/CompleteOrchestratorTask" => {
                     #[allow(non_camel_case_types)]
-                    struct CompleteOrchestratorTaskSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::OrchestratorResponse>
-                        for CompleteOrchestratorTaskSvc<T>
-                    {
+                    struct CompleteOrchestratorTaskSvc<T: TaskHubSidecarService>(
+                        pub Arc<T>,
+                    );
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::OrchestratorResponse>
+                    for CompleteOrchestratorTaskSvc<T> {
                         type Response = super::super::messages::CompleteTaskResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::OrchestratorResponse>,
@@ -1136,9 +1305,10 @@ pub mod task_hub_sidecar_service_server {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::complete_orchestrator_task(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1168,12 +1338,15 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/CompleteWorkflowTask" => {
                     #[allow(non_camel_case_types)]
                     struct CompleteWorkflowTaskSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::OrchestratorResponse>
-                        for CompleteWorkflowTaskSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::OrchestratorResponse>
+                    for CompleteWorkflowTaskSvc<T> {
                         type Response = super::super::messages::CompleteTaskResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::OrchestratorResponse>,
@@ -1181,9 +1354,10 @@ pub mod task_hub_sidecar_service_server {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::complete_workflow_task(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1212,26 +1386,29 @@ pub mod task_hub_sidecar_service_server {
                 }
                 "/TaskHubSidecarService/RerunWorkflowFromEvent" => {
                     #[allow(non_camel_case_types)]
-                    struct RerunWorkflowFromEventSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<
-                            super::super::messages::RerunWorkflowFromEventRequest,
-                        > for RerunWorkflowFromEventSvc<T>
-                    {
+                    struct RerunWorkflowFromEventSvc<T: TaskHubSidecarService>(
+                        pub Arc<T>,
+                    );
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::RerunWorkflowFromEventRequest>
+                    for RerunWorkflowFromEventSvc<T> {
                         type Response = super::super::messages::RerunWorkflowFromEventResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                super::super::messages::RerunWorkflowFromEventRequest,
-                            >,
+                            request: tonic::Request<super::super::messages::RerunWorkflowFromEventRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
                                 <T as TaskHubSidecarService>::rerun_workflow_from_event(
-                                    &inner, request,
-                                )
-                                .await
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -1261,19 +1438,25 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/ListInstanceIDs" => {
                     #[allow(non_camel_case_types)]
                     struct ListInstanceIDsSvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<super::super::messages::ListInstanceIDsRequest>
-                        for ListInstanceIDsSvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::ListInstanceIDsRequest>
+                    for ListInstanceIDsSvc<T> {
                         type Response = super::super::messages::ListInstanceIDsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<super::super::messages::ListInstanceIDsRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::list_instance_i_ds(&inner, request)
+                                <T as TaskHubSidecarService>::list_instance_i_ds(
+                                        &inner,
+                                        request,
+                                    )
                                     .await
                             };
                             Box::pin(fut)
@@ -1304,22 +1487,25 @@ pub mod task_hub_sidecar_service_server {
                 "/TaskHubSidecarService/GetInstanceHistory" => {
                     #[allow(non_camel_case_types)]
                     struct GetInstanceHistorySvc<T: TaskHubSidecarService>(pub Arc<T>);
-                    impl<T: TaskHubSidecarService>
-                        tonic::server::UnaryService<
-                            super::super::messages::GetInstanceHistoryRequest,
-                        > for GetInstanceHistorySvc<T>
-                    {
+                    impl<
+                        T: TaskHubSidecarService,
+                    > tonic::server::UnaryService<super::super::messages::GetInstanceHistoryRequest>
+                    for GetInstanceHistorySvc<T> {
                         type Response = super::super::messages::GetInstanceHistoryResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<
-                                super::super::messages::GetInstanceHistoryRequest,
-                            >,
+                            request: tonic::Request<super::super::messages::GetInstanceHistoryRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as TaskHubSidecarService>::get_instance_history(&inner, request)
+                                <T as TaskHubSidecarService>::get_instance_history(
+                                        &inner,
+                                        request,
+                                    )
                                     .await
                             };
                             Box::pin(fut)
@@ -1347,19 +1533,25 @@ pub mod task_hub_sidecar_service_server {
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }
