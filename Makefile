@@ -1,0 +1,155 @@
+# Everything a developer does here, from a fresh clone on. Needs make, Python 3.10 or later, Rust and a C compiler; the
+# rest is set up by itself, inside the clone: .venv (tools and this package, editable), target (Rust), dist (wheels).
+#
+#   make PYTHON=python3.12 ...     another interpreter than the first one found
+#   make VENV=.venv-3.12 ...       another environment beside the first
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+VENV_COMPAT ?= .venv-compat
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PYTEST = $(PY) -m pytest -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
+
+# Neither an active environment nor a configured interpreter may lead the build elsewhere than into $(VENV).
+unexport CONDA_PREFIX PYO3_PYTHON PYTHONHOME PYTHONPATH
+export VIRTUAL_ENV := $(abspath $(VENV))
+
+# Looked for only when an environment or an extension module is to be built, hence no `:=`.
+BASE_PYTHON = $(shell PYTHON='$(PYTHON)' sh scripts/find-python.sh)
+NO_PYTHON = $(shell PYTHON='$(PYTHON)' sh scripts/missing.sh python '$(BASE_PYTHON)')
+NO_RUST = $(shell sh scripts/missing.sh rust)
+need_python = $(if $(NO_PYTHON),$(error $(NO_PYTHON)))
+need_rust = $(if $(NO_RUST),$(error $(NO_RUST)))
+
+# What the extension module is built from.
+SOURCES := Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find rust \( -name tests -o -name benches \) -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+
+##@ Getting started
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make <target>" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: develop ## Run three orchestrations on a real worker, client and sidecar
+	@for example in function_chaining fan_out_fan_in human_interaction; do \
+		echo "--- examples/$$example.py"; \
+		env -u DAPR_GRPC_ENDPOINT -u DAPR_GRPC_HOST -u DAPR_RUNTIME_HOST -u DAPR_GRPC_PORT \
+			$(PY) examples/$$example.py || exit; \
+	done
+
+.PHONY: develop
+develop: $(VENV)/.developed ## Set up .venv and build this package into it
+
+$(PY):
+	$(need_python)$(need_rust)@echo "Setting up $(VENV) with $(BASE_PYTHON)"
+	@$(BASE_PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.requirements: requirements-dev.txt $(PY)
+	@$(PY) $(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+# Editable: changes of Python files need no new build.
+$(VENV)/.developed: $(SOURCES) $(VENV)/.requirements
+	$(need_rust)@echo "Building the extension module (the first time takes some minutes)"
+	@$(BIN)/maturin develop --locked --quiet
+	@touch $@
+
+##@ Testing
+
+.PHONY: test
+test: develop $(VENV_COMPAT)/.installed test-rust ## Run all tests, Rust and Python
+	@$(PYTEST)
+
+.PHONY: test-rust
+test-rust: ## Run the Rust tests
+	$(need_rust)@cargo test --locked --quiet
+
+.PHONY: test-python
+test-python: develop ## Run the Python tests but those against 0.17
+	@$(PYTEST) --ignore tests/compat
+
+.PHONY: test-examples
+test-examples: develop ## Run the examples as tests
+	@$(PYTEST) tests/examples
+
+.PHONY: test-compat
+test-compat: develop $(VENV_COMPAT)/.installed ## Run durabletask-dapr 0.17.4 against this sidecar
+	@$(PYTEST) tests/compat
+
+$(VENV_COMPAT)/.installed: tests/compat/requirements.txt $(PY)
+	@echo "Setting up $(VENV_COMPAT) with durabletask-dapr 0.17.4"
+	@$(PY) -m venv --clear $(VENV_COMPAT)
+	@$(VENV_COMPAT)/bin/python $(PIP_INSTALL) -r tests/compat/requirements.txt
+	@touch $@
+
+MATRIX := 3.10 3.11 3.12 3.13
+
+.PHONY: test-matrix
+test-matrix: ## Run the Python tests on every installed Python from 3.10 to 3.13
+	@tested=; for version in $(MATRIX); do \
+		python=$$(sh scripts/find-python.sh $$version); \
+		if [ -z "$$python" ]; then echo "--- Python $$version is not installed: left out"; continue; fi; \
+		echo "--- Python $$version"; \
+		$(MAKE) --no-print-directory test-python VENV=.venv-$$version PYTHON=$$python || exit; \
+		tested="$$tested $$version"; \
+	done; \
+	[ -n "$$tested" ] || { echo "none of Python $(MATRIX) is installed" >&2; exit 1; }; \
+	echo "--- passed on Python$$tested"
+
+##@ Checking
+
+.PHONY: lint
+lint: develop ## Check formatting, lints and types
+	$(need_rust)@cargo fmt --check
+	@cargo clippy --locked --quiet --workspace --all-targets -- --deny warnings
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+.PHONY: typecheck
+typecheck: develop ## Check Python types
+	@$(BIN)/mypy
+
+.PHONY: fmt
+fmt: develop ## Format Rust and Python, and apply safe lint fixes
+	$(need_rust)@cargo fmt
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+##@ Building
+
+.PHONY: wheel
+wheel: $(VENV)/.requirements ## Build a release wheel for the Python of .venv into dist
+	$(need_rust)@$(BIN)/maturin build --release --locked --quiet --interpreter $(PY) --out dist
+	@$(PY) scripts/check_wheel.py
+
+.PHONY: sdist
+sdist: $(VENV)/.requirements ## Build the source distribution into dist
+	@$(BIN)/maturin sdist --out dist
+
+.PHONY: test-wheel
+test-wheel: $(VENV)/.requirements ## Install the wheel away from here and run the examples on it
+	@$(PY) scripts/test_wheel.py
+
+.PHONY: gen-proto
+gen-proto: ## Regenerate the protocol's Rust code from proto
+	$(need_rust)@cargo run --locked --quiet --package durabletask-gen-proto
+
+.PHONY: clean
+clean: ## Remove everything that was built or set up
+	rm -rf .venv .venv-3.* .venv-compat target dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -f python/durabletask/_core.*.so python/durabletask/_core.*.pyd
+	find python tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
