@@ -1,0 +1,13 @@
+"""Durable orchestrations in ordinary Python.
+
+Importing this package does nothing: no thread, channel, event loop or log handler exists before a
+worker or client is made.
+
+- `durabletask.task`: what orchestrators and activities are written against.
+- `durabletask.worker`: runs them.
+- `durabletask.client`, `durabletask.aio`: start, watch and steer orchestrations.
+- `durabletask.sidecar`: the embedded sidecar, for tests, development and single-machine use.
+- `durabletask.replay`: runs today's code against recorded histories.
+"""
+
+PACKAGE_NAME = "durabletask"

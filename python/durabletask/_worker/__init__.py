@@ -1,0 +1,1 @@
+"""The parts of the worker. Public names are exported by `durabletask.worker`."""

@@ -1,0 +1,115 @@
+"""What a worker can run: orchestrators by name and version, activities by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from durabletask import task
+
+
+class VersionNotRegisteredException(Exception):
+    """The history asks for a version of an orchestrator that this worker does not have."""
+
+
+class OrchestratorNotRegisteredError(ValueError):
+    """The worker was given an orchestration whose orchestrator it does not have."""
+
+
+class ActivityNotRegisteredError(ValueError):
+    """The worker was given an activity that it does not have."""
+
+
+class Registry:
+    """Names and the functions behind them.
+
+    An orchestrator registered without a version hides the versioned ones of the same name.
+    """
+
+    def __init__(self) -> None:
+        self.orchestrators: dict[str, task.Orchestrator[Any, Any]] = {}
+        self.versioned_orchestrators: dict[str, dict[str, task.Orchestrator[Any, Any]]] = {}
+        self.latest_versioned_orchestrators_version_name: dict[str, str] = {}
+        self.activities: dict[str, task.Activity[Any, Any]] = {}
+
+    def add_orchestrator(
+        self,
+        fn: task.Orchestrator[Any, Any],
+        version_name: str | None = None,
+        is_latest: bool = False,
+    ) -> str:
+        """Register an orchestrator under its function's name, and return the name."""
+        if fn is None:
+            raise ValueError("An orchestrator function argument is required.")
+        name = task.get_name(fn)
+        self.add_named_orchestrator(name, fn, version_name, is_latest)
+        return name
+
+    def add_named_orchestrator(
+        self,
+        name: str,
+        fn: task.Orchestrator[Any, Any],
+        version_name: str | None = None,
+        is_latest: bool = False,
+    ) -> None:
+        """Register an orchestrator, or one version of it, under a name.
+
+        New orchestrations run the version that was registered as the latest.
+        """
+        if not name:
+            raise ValueError("A non-empty orchestrator name is required.")
+        if version_name is None:
+            if name in self.orchestrators:
+                raise ValueError(f"A '{name}' orchestrator already exists.")
+            self.orchestrators[name] = fn
+            return
+        versions = self.versioned_orchestrators.setdefault(name, {})
+        if version_name in versions:
+            raise ValueError(
+                f"The version '{version_name}' of '{name}' orchestrator already exists."
+            )
+        versions[version_name] = fn
+        if is_latest:
+            self.latest_versioned_orchestrators_version_name[name] = version_name
+
+    def get_orchestrator(
+        self, name: str, version_name: str | None = None
+    ) -> tuple[task.Orchestrator[Any, Any] | None, str | None]:
+        """The function for a name, and the version it is; `(None, None)` if there is none.
+
+        Raises:
+            VersionNotRegisteredException: The name has versions, but not this one.
+
+        """
+        fn = self.orchestrators.get(name)
+        if fn is not None:
+            return fn, None
+        versions = self.versioned_orchestrators.get(name)
+        version = version_name or self.latest_versioned_orchestrators_version_name.get(name)
+        if versions is None or not version:
+            return None, None
+        if version not in versions:
+            raise VersionNotRegisteredException(
+                f"Version '{version}' of the '{name}' orchestrator was not registered; "
+                f"registered are: {', '.join(sorted(versions))}."
+            )
+        return versions[version], version
+
+    def add_activity(self, fn: task.Activity[Any, Any]) -> str:
+        """Register an activity under its function's name, and return the name."""
+        if fn is None:
+            raise ValueError("An activity function argument is required.")
+        name = task.get_name(fn)
+        self.add_named_activity(name, fn)
+        return name
+
+    def add_named_activity(self, name: str, fn: task.Activity[Any, Any]) -> None:
+        """Register an activity under a name."""
+        if not name:
+            raise ValueError("A non-empty activity name is required.")
+        if name in self.activities:
+            raise ValueError(f"A '{name}' activity already exists.")
+        self.activities[name] = fn
+
+    def get_activity(self, name: str) -> task.Activity[Any, Any] | None:
+        """The function for a name, or None."""
+        return self.activities.get(name)

@@ -1,0 +1,1 @@
+"""Names that packages built on this one reach for; not meant for programs."""
