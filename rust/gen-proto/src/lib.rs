@@ -23,10 +23,7 @@ pub fn generated_dir() -> PathBuf {
 
 /// Compiles the protocol into a descriptor set, imports included.
 pub fn descriptors() -> Result<prost_types::FileDescriptorSet, Box<dyn Error>> {
-    Ok(protox::compile(
-        [PROTO_FILE],
-        [repository_root().join("proto")],
-    )?)
+    Ok(protox::compile([PROTO_FILE], [repository_root().join("proto")])?)
 }
 
 /// Generates `messages.rs` and `service.rs` and returns them as (file name, content).
@@ -52,13 +49,9 @@ pub fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
         .compile_fds(services_only(set))?;
-    let service_text =
-        read_only_package(services.path())?.replace("super::", "super::super::messages::");
+    let service_text = read_only_package(services.path())?.replace("super::", "super::super::messages::");
 
-    Ok(vec![
-        ("messages.rs", header("messages") + &messages_text),
-        ("service.rs", header("service") + &service_text),
-    ])
+    Ok(vec![("messages.rs", header("messages") + &messages_text), ("service.rs", header("service") + &service_text)])
 }
 
 fn header(what: &str) -> String {

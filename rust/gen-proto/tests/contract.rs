@@ -12,35 +12,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use facts::{Contract, Protocol};
 
 /// Describes every key that only one side has, or that the two describe differently.
-fn differences(
-    what: &str,
-    contract: &BTreeMap<String, String>,
-    proto: &BTreeMap<String, String>,
-) -> Vec<String> {
+fn differences(what: &str, contract: &BTreeMap<String, String>, proto: &BTreeMap<String, String>) -> Vec<String> {
     let keys: BTreeSet<_> = contract.keys().chain(proto.keys()).collect();
     keys.into_iter()
         .filter_map(|key| match (contract.get(key), proto.get(key)) {
             (Some(expected), Some(found)) if expected == found => None,
-            (Some(expected), Some(found)) => Some(format!(
-                "{what} {key}: the contract has `{expected}`, the .proto has `{found}`"
-            )),
-            (Some(expected), None) => Some(format!(
-                "{what} {key}: the contract has `{expected}`, the .proto has no such {what}"
-            )),
-            (None, Some(found)) => Some(format!(
-                "{what} {key}: the .proto has `{found}`, the contract has no such {what}"
-            )),
+            (Some(expected), Some(found)) => {
+                Some(format!("{what} {key}: the contract has `{expected}`, the .proto has `{found}`"))
+            }
+            (Some(expected), None) => {
+                Some(format!("{what} {key}: the contract has `{expected}`, the .proto has no such {what}"))
+            }
+            (None, Some(found)) => {
+                Some(format!("{what} {key}: the .proto has `{found}`, the contract has no such {what}"))
+            }
             (None, None) => None,
         })
         .collect()
 }
 
-fn assert_agree(
-    what: &str,
-    contract: &BTreeMap<String, String>,
-    proto: &BTreeMap<String, String>,
-    at_least: usize,
-) {
+fn assert_agree(what: &str, contract: &BTreeMap<String, String>, proto: &BTreeMap<String, String>, at_least: usize) {
     assert!(
         contract.len() >= at_least,
         "the contract lists only {} {what}s, {at_least} or more were expected: is tests/contract/contract.json complete?",
@@ -86,10 +77,7 @@ fn the_protocol_has_no_package_so_that_paths_start_with_the_service() {
 #[test]
 fn a_difference_is_found_whichever_side_it_is_on() {
     let side = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let contract = side(&[("A.same", "1"), ("A.changed", "2"), ("A.missing", "3")]);
     let proto = side(&[("A.same", "1"), ("A.changed", "9"), ("A.added", "4")]);

@@ -5,6 +5,7 @@
 
 #[allow(
     missing_docs,
+    clippy::all,
     clippy::pedantic,
     reason = "generated code; its documentation is the .proto file"
 )]

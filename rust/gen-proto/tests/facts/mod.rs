@@ -34,9 +34,7 @@ fn insert(table: &mut Table, key: &str, value: String) {
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("contract.json: no string `{key}` in {value}"))
+    value[key].as_str().unwrap_or_else(|| panic!("contract.json: no string `{key}` in {value}"))
 }
 
 fn field_facts(number: i64, kind: &str, label: &str, oneof: Option<&str>) -> String {
@@ -52,8 +50,7 @@ fn method_facts(request: &str, response: &str, streams: bool) -> String {
 impl Contract {
     pub(crate) fn load() -> Self {
         let path = repository_root().join("tests/contract/contract.json");
-        let json = fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+        let json = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
         let json: Value = serde_json::from_str(&json).expect("contract.json is JSON");
         let object = |key: &str| json[key].as_object().expect("contract.json: an object");
 
@@ -65,19 +62,13 @@ impl Contract {
         let mut enum_values = Table::new();
         for (name, values) in object("enums") {
             for (value, number) in values.as_object().expect("contract.json: enum values") {
-                insert(
-                    &mut enum_values,
-                    &format!("{name}.{value}"),
-                    number.to_string(),
-                );
+                insert(&mut enum_values, &format!("{name}.{value}"), number.to_string());
             }
         }
         let mut methods = Table::new();
         for (service, list) in object("services") {
             for method in list.as_array().expect("contract.json: methods") {
-                let streams = method["server_streaming"]
-                    .as_bool()
-                    .expect("contract.json: server_streaming");
+                let streams = method["server_streaming"].as_bool().expect("contract.json: server_streaming");
                 insert(
                     &mut methods,
                     &format!("{service}/{}", text(method, "name")),
@@ -85,12 +76,7 @@ impl Contract {
                 );
             }
         }
-        Self {
-            messages,
-            fields,
-            enum_values,
-            methods,
-        }
+        Self { messages, fields, enum_values, methods }
     }
 
     fn add_fields(table: &mut Table, message: &str, list: &Value) {
@@ -104,17 +90,12 @@ impl Contract {
             if uses[name.as_str()] > 1 && field.get("retired").is_some() {
                 name = format!("retired{}{}", name[..1].to_uppercase(), &name[1..]);
             }
-            let opaque = field
-                .get("opaque")
-                .is_some_and(|flag| flag.as_bool().expect("contract.json: opaque is a bool"));
+            let opaque =
+                field.get("opaque").is_some_and(|flag| flag.as_bool().expect("contract.json: opaque is a bool"));
             let kind = if opaque { "bytes" } else { text(field, "type") };
             let number = field["number"].as_i64().expect("contract.json: number");
             let oneof = field.get("oneof").map(|_| text(field, "oneof"));
-            insert(
-                table,
-                &format!("{message}.{name}"),
-                field_facts(number, kind, text(field, "label"), oneof),
-            );
+            insert(table, &format!("{message}.{name}"), field_facts(number, kind, text(field, "label"), oneof));
         }
     }
 }
@@ -122,11 +103,7 @@ impl Contract {
 impl Protocol {
     pub(crate) fn compile() -> Self {
         let set = descriptors().expect("the .proto compiles");
-        let file = set
-            .file
-            .iter()
-            .find(|file| file.name() == PROTO_FILE)
-            .expect("the descriptor set holds our file");
+        let file = set.file.iter().find(|file| file.name() == PROTO_FILE).expect("the descriptor set holds our file");
 
         let (mut messages, mut fields) = (Table::new(), Table::new());
         for message in &file.message_type {
@@ -138,29 +115,18 @@ impl Protocol {
             // A map is a nested message of protobuf's own making; anything else would escape the comparison.
             for nested in &message.nested_type {
                 assert!(
-                    nested
-                        .options
-                        .as_ref()
-                        .is_some_and(MessageOptions::map_entry),
+                    nested.options.as_ref().is_some_and(MessageOptions::map_entry),
                     "{}.{}: the contract knows no nested messages",
                     message.name(),
                     nested.name()
                 );
             }
-            assert!(
-                message.enum_type.is_empty(),
-                "{}: the contract knows no nested enums",
-                message.name()
-            );
+            assert!(message.enum_type.is_empty(), "{}: the contract knows no nested enums", message.name());
         }
         let mut enum_values = Table::new();
         for list in &file.enum_type {
             for value in &list.value {
-                insert(
-                    &mut enum_values,
-                    &format!("{}.{}", list.name(), value.name()),
-                    value.number().to_string(),
-                );
+                insert(&mut enum_values, &format!("{}.{}", list.name(), value.name()), value.number().to_string());
             }
         }
         let mut methods = Table::new();
@@ -178,13 +144,7 @@ impl Protocol {
                 );
             }
         }
-        Self {
-            package: file.package().to_owned(),
-            messages,
-            fields,
-            enum_values,
-            methods,
-        }
+        Self { package: file.package().to_owned(), messages, fields, enum_values, methods }
     }
 }
 
@@ -212,13 +172,8 @@ fn describe(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
 /// `map<key,value>` if the field is one.
 fn map_type(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<String> {
     let entry = message.nested_type.iter().find(|nested| {
-        nested
-            .options
-            .as_ref()
-            .is_some_and(MessageOptions::map_entry)
-            && field
-                .type_name()
-                .ends_with(&format!(".{}.{}", message.name(), nested.name()))
+        nested.options.as_ref().is_some_and(MessageOptions::map_entry)
+            && field.type_name().ends_with(&format!(".{}.{}", message.name(), nested.name()))
     })?;
     let [key, value] = entry.field.as_slice() else {
         panic!("{}: a map entry has a key and a value", entry.name());
@@ -229,9 +184,6 @@ fn map_type(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<S
 fn type_name(field: &FieldDescriptorProto) -> String {
     match field.r#type() {
         Type::Message | Type::Enum => unqualified(field.type_name()).to_owned(),
-        scalar => scalar
-            .as_str_name()
-            .trim_start_matches("TYPE_")
-            .to_lowercase(),
+        scalar => scalar.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
     }
 }

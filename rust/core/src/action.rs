@@ -1,0 +1,135 @@
+//! What an orchestrator has asked for and the history has not confirmed yet.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::{CallName, Method};
+use crate::ids::GuidSeed;
+use crate::orchestration::Host;
+use crate::time::Timestamp;
+
+/// Name of an activity, an orchestrator or an event; shared, since the same few are called again and again.
+pub type Name = Arc<str>;
+
+/// The argument of a call. A replayed call is nearly always confirmed by the history, which then holds its input, so the
+/// host may leave the encoding until the action is really sent.
+#[derive(Clone, Debug)]
+pub enum Input<I> {
+    /// No argument.
+    None,
+    /// JSON.
+    Encoded(Arc<str>),
+    /// A value of the host, to be encoded when it is sent.
+    Deferred(I),
+}
+
+/// An activity or a sub-orchestration to be started.
+#[derive(Debug)]
+pub(crate) struct Call<H: Host> {
+    pub(crate) name: Name,
+    pub(crate) input: Input<H::Input>,
+    pub(crate) app_id: Option<Arc<str>>,
+    pub(crate) target: Target,
+}
+
+/// What a call starts.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// An activity; every attempt carries the id drawn for the first.
+    Activity { execution: GuidSeed },
+    /// A sub-orchestration: under the given id, or one made from the id of the call's first action.
+    SubOrchestration { instance_id: Option<Arc<str>>, first_action: i32 },
+}
+
+impl Target {
+    pub(crate) fn method(&self) -> Method {
+        match self {
+            Self::Activity { .. } => Method::CallActivity,
+            Self::SubOrchestration { .. } => Method::CallSubOrchestrator,
+        }
+    }
+}
+
+/// One action that waits for its confirmation.
+#[derive(Debug)]
+pub(crate) enum Action<H: Host> {
+    /// Schedule an activity or create a sub-orchestration.
+    Call(Call<H>),
+    /// The same; what is needed to send it again stands with the task of the same id.
+    RetryableCall(Name, Method),
+    /// Wake up at this time.
+    CreateTimer(Timestamp),
+}
+
+impl<H: Host> Action<H> {
+    pub(crate) fn call_name(&self) -> CallName {
+        let (method, name) = match self {
+            Self::Call(call) => (call.target.method(), Some(&call.name)),
+            Self::RetryableCall(name, method) => (*method, Some(name)),
+            Self::CreateTimer(_) => (Method::CreateTimer, None),
+        };
+        CallName { method, name: name.map(ToString::to_string) }
+    }
+}
+
+/// Pending actions by id. Ids are given out one after the other and confirmed nearly in that order, so a queue with gaps
+/// is both the map and the order of sending.
+#[derive(Debug)]
+pub(crate) struct PendingActions<H: Host> {
+    first_id: i32,
+    queue: VecDeque<Option<Action<H>>>,
+}
+
+impl<H: Host> PendingActions<H> {
+    pub(crate) fn new() -> Self {
+        Self { first_id: 1, queue: VecDeque::new() }
+    }
+
+    /// Adds an action under an id above all that were added before.
+    pub(crate) fn insert(&mut self, id: i32, action: Action<H>) {
+        if self.queue.is_empty() {
+            self.first_id = id;
+        }
+        while self.next_id() < id {
+            self.queue.push_back(None);
+        }
+        self.queue.push_back(Some(action));
+    }
+
+    /// Takes the action out that the history confirms.
+    pub(crate) fn remove(&mut self, id: i32) -> Option<Action<H>> {
+        let index = self.index(id)?;
+        let action = self.queue.get_mut(index)?.take();
+        while let Some(None) = self.queue.front() {
+            self.queue.pop_front();
+            self.first_id += 1;
+        }
+        action
+    }
+
+    pub(crate) fn get(&self, id: i32) -> Option<&Action<H>> {
+        self.queue.get(self.index(id)?)?.as_ref()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The actions and their ids, in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, &Action<H>)> {
+        (self.first_id..).zip(&self.queue).filter_map(|(id, action)| Some((id, action.as_ref()?)))
+    }
+
+    fn index(&self, id: i32) -> Option<usize> {
+        usize::try_from(id.checked_sub(self.first_id)?).ok()
+    }
+
+    fn next_id(&self) -> i32 {
+        // The queue never holds more ids than there are.
+        i32::try_from(self.queue.len()).map_or(i32::MAX, |length| self.first_id.saturating_add(length))
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be wrong with a turn: the history, or the user's code. The two never mix.
+
+use std::fmt;
+
+use crate::wire::Corrupt;
+
+/// Why a turn can not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes of the request make no sense; no orchestrator can be replayed from them.
+    #[error("the orchestrator request can not be decoded: {0}")]
+    Corrupt(#[from] Corrupt),
+    /// The history says something that no history can say.
+    #[error("{0}")]
+    State(String),
+    /// The history is fine, and today's code does something else than it says.
+    #[error("{0}")]
+    NonDeterminism(Box<NonDeterminism>),
+}
+
+/// A call that an orchestrator makes on its context, as the messages name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `call_activity`.
+    CallActivity,
+    /// `call_sub_orchestrator`.
+    CallSubOrchestrator,
+    /// `create_timer`.
+    CreateTimer,
+    /// `send_event`.
+    SendEvent,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CallActivity => "call_activity",
+            Self::CallSubOrchestrator => "call_sub_orchestrator",
+            Self::CreateTimer => "create_timer",
+            Self::SendEvent => "send_event",
+        })
+    }
+}
+
+/// A call, by method and, where it has one, the name of what is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallName {
+    /// The context's method.
+    pub method: Method,
+    /// The activity, orchestrator or event; `None` for a timer.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for CallName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{}('{name}')", self.method),
+            None => write!(f, "{}", self.method),
+        }
+    }
+}
+
+/// Where history and code part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonDeterminism {
+    /// The instance.
+    pub instance_id: String,
+    /// Place of the event in the history, from 0.
+    pub event_index: usize,
+    /// Its `eventId`, the id of the action that it confirms.
+    pub event_id: i32,
+    /// What the history says was called.
+    pub expected: CallName,
+    /// What the code called under that id, if anything.
+    pub found: Option<CallName>,
+}
+
+impl fmt::Display for NonDeterminism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: history and code disagree at event {} (ID={}): a previous execution called {} with ID={}, but the current code ",
+            self.instance_id, self.event_index, self.event_id, self.expected, self.event_id
+        )?;
+        match &self.found {
+            Some(found) => write!(f, "called {found} instead.")?,
+            None => write!(f, "made no call with this ID.")?,
+        }
+        f.write_str(
+            " Either the orchestrator is not deterministic (it reads the clock, random numbers, or anything outside its \
+             history), or its code was changed while this instance was running; use versions or is_patched() for changes.",
+        )
+    }
+}

@@ -1,0 +1,452 @@
+//! The state of one execution: what it waits for, what it has asked for, how it ended.
+//!
+//! This file holds the state and the calls that an orchestrator makes on its context; `transitions` holds what events do
+//! to it, `response` what is left at the end of a turn.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use durabletask_proto::TaskFailureDetails;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::action::{Action, Call, Input, Name, PendingActions, Target};
+use crate::error::CallName;
+use crate::ids::GuidSeed;
+use crate::retry::RetryPolicy;
+use crate::time::Timestamp;
+use crate::wire::{Corrupt, Event, EventType, Failure, Span, TaskCompleted, TimerFired};
+
+/// What the engine keeps for its host without looking inside.
+pub trait Host {
+    /// The host's handle of a task that the orchestrator may wait for.
+    type Task: Debug;
+    /// A call's argument that is not encoded yet.
+    type Input: Debug;
+}
+
+/// What the host has to do after an event was applied.
+#[derive(Debug)]
+pub enum Step<'a, H: Host> {
+    /// Nothing.
+    Continue,
+    /// Find the orchestrator and start it.
+    Start(Start<'a>),
+    /// Complete the task with this JSON (`None` for no value), then resume the orchestrator.
+    Complete(H::Task, Option<&'a str>),
+    /// Fail the task with this message, then resume the orchestrator.
+    Fail(H::Task, String, Failure<'a>),
+    /// Nothing, but somebody may want to know.
+    Ignored(Notice),
+}
+
+/// An execution that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The orchestrator's name.
+    pub name: &'a str,
+    /// The input's JSON.
+    pub input: Option<&'a str>,
+}
+
+/// An event that had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A completion (its type and the id it names) of something that nobody waits for.
+    UnexpectedCompletion(&'static str, i32),
+    /// An external event that nobody waits for yet.
+    Buffered,
+}
+
+/// The JSON of an external event that arrived before somebody waited for it.
+pub type Payload = Option<Box<str>>;
+
+/// An action of the past that the past does not confirm: the code makes a call that it did not make then.
+pub type Unconfirmed = (i32, CallName);
+
+/// Arguments of `call_activity` beside the retry policy.
+#[derive(Debug)]
+pub struct ActivityCall<I> {
+    /// The activity.
+    pub name: Name,
+    /// Its argument.
+    pub input: Input<I>,
+    /// The application that runs it, if not this one.
+    pub app_id: Option<Arc<str>>,
+}
+
+/// Arguments of `call_sub_orchestrator` beside the retry policy.
+#[derive(Debug)]
+pub struct SubOrchestrationCall<I> {
+    /// The orchestrator.
+    pub name: Name,
+    /// Its argument.
+    pub input: Input<I>,
+    /// Its instance id; by default one made from the parent's.
+    pub instance_id: Option<Arc<str>>,
+    /// The application that runs it, if not this one.
+    pub app_id: Option<Arc<str>>,
+}
+
+/// A task that the history will complete.
+#[derive(Debug)]
+pub(crate) enum Pending<H: Host> {
+    /// A call or a timer.
+    Plain(H::Task),
+    /// A call that is tried again when it fails.
+    Retryable(Box<Retry<H>>),
+    /// The pause before the next attempt of a call.
+    RetryTimer(Box<Retry<H>>),
+}
+
+/// A call with a retry policy, between its attempts and during them.
+#[derive(Debug)]
+pub(crate) struct Retry<H: Host> {
+    pub(crate) task: H::Task,
+    pub(crate) policy: Arc<RetryPolicy>,
+    pub(crate) attempt: u32,
+    pub(crate) first_scheduled: Timestamp,
+    pub(crate) call: Call<H>,
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub(crate) enum Outcome<H: Host> {
+    Completed { id: i32, result: Option<String> },
+    Failed { id: i32, details: Box<TaskFailureDetails> },
+    Terminated { id: i32, output: Option<Box<str>> },
+    ContinuedAsNew { input: Input<H::Input>, save_events: bool },
+    VersionNotAvailable { id: i32 },
+}
+
+/// External events of one name that nobody has waited for yet.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    /// How many events were buffered before the first of these: the order in which names are carried over.
+    pub(crate) since: u64,
+    pub(crate) payloads: VecDeque<Payload>,
+}
+
+/// One execution of one orchestration, rebuilt from its history.
+#[derive(Debug)]
+pub struct Orchestration<H: Host> {
+    pub(crate) instance_id: Arc<str>,
+    pub(crate) app_id: Option<Box<str>>,
+    pub(crate) now: Timestamp,
+    pub(crate) replaying: bool,
+    pub(crate) started: bool,
+    /// Events applied so far, those that wait included.
+    pub(crate) events_applied: usize,
+
+    sequence: i32,
+    guids: u32,
+    pub(crate) actions: PendingActions<H>,
+    pub(crate) tasks: FxHashMap<i32, Pending<H>>,
+    pub(crate) waiters: FxHashMap<Box<str>, VecDeque<H::Task>>,
+    pub(crate) buffered: FxHashMap<Box<str>, Buffered>,
+    pub(crate) buffered_ever: u64,
+    /// Completions that arrived before the code made the call that they complete.
+    pub(crate) early: FxHashMap<i32, Box<[u8]>>,
+
+    pub(crate) suspended: bool,
+    /// Events that wait for the execution to be resumed.
+    pub(crate) held: VecDeque<Box<[u8]>>,
+    /// Events whose time has come, to be applied before the next of the history.
+    pub(crate) released: VecDeque<Box<[u8]>>,
+
+    pub(crate) outcome: Option<Outcome<H>>,
+    pub(crate) custom_status: Option<String>,
+    pub(crate) version_from_history: Option<Box<str>>,
+    pub(crate) version_used: Option<String>,
+    pub(crate) patches_in_history: FxHashSet<Box<str>>,
+    patch_answers: FxHashMap<Box<str>, bool>,
+    pub(crate) patches_met: Vec<String>,
+}
+
+impl<H: Host> Orchestration<H> {
+    /// An execution before its first event.
+    #[must_use]
+    pub fn new(instance_id: &str) -> Self {
+        Self {
+            instance_id: instance_id.into(),
+            app_id: None,
+            now: Timestamp::BEFORE_START,
+            replaying: true,
+            started: false,
+            events_applied: 0,
+            sequence: 0,
+            guids: 0,
+            actions: PendingActions::new(),
+            tasks: FxHashMap::default(),
+            waiters: FxHashMap::default(),
+            buffered: FxHashMap::default(),
+            buffered_ever: 0,
+            early: FxHashMap::default(),
+            suspended: false,
+            held: VecDeque::new(),
+            released: VecDeque::new(),
+            outcome: None,
+            custom_status: None,
+            version_from_history: None,
+            version_used: None,
+            patches_in_history: FxHashSet::default(),
+            patch_answers: FxHashMap::default(),
+            patches_met: Vec::new(),
+        }
+    }
+
+    /// The instance's id.
+    #[must_use]
+    pub fn instance_id(&self) -> &Arc<str> {
+        &self.instance_id
+    }
+
+    /// The application that this instance belongs to, once it has started.
+    #[must_use]
+    pub fn app_id(&self) -> Option<&str> {
+        self.app_id.as_deref()
+    }
+
+    /// The time of the turn that is being replayed: the last `orchestratorStarted`.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether the events being applied were applied in an earlier turn already.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        self.replaying
+    }
+
+    /// Says whether the events to come belong to the past.
+    pub fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    /// Whether the execution has ended, whichever way.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(&self.outcome, Some(outcome) if !matches!(outcome, Outcome::VersionNotAvailable { .. }))
+    }
+
+    /// The version that the history pins this execution to.
+    #[must_use]
+    pub fn version_from_history(&self) -> Option<&str> {
+        self.version_from_history.as_deref()
+    }
+
+    /// How many tasks and how many names of external events are waited for.
+    #[must_use]
+    pub fn outstanding(&self) -> (usize, usize) {
+        (self.tasks.len(), self.waiters.len())
+    }
+
+    /// Draws the next deterministic id.
+    pub fn next_guid(&mut self) -> GuidSeed {
+        let seed = GuidSeed { at: self.now, count: self.guids };
+        self.guids = self.guids.wrapping_add(1);
+        seed
+    }
+
+    /// Schedules an activity; `task` is completed by the history.
+    pub fn call_activity(&mut self, call: ActivityCall<H::Input>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
+        let id = self.next_id();
+        let target = Target::Activity { execution: self.next_guid() };
+        let ActivityCall { name, input, app_id } = call;
+        self.schedule(id, Call { name, input, app_id, target }, retry, task);
+    }
+
+    /// Starts a sub-orchestration; `task` is completed by the history.
+    pub fn call_sub_orchestration(
+        &mut self,
+        call: SubOrchestrationCall<H::Input>,
+        retry: Option<Arc<RetryPolicy>>,
+        task: H::Task,
+    ) {
+        let id = self.next_id();
+        let SubOrchestrationCall { name, input, instance_id, app_id } = call;
+        let target = Target::SubOrchestration { instance_id, first_action: id };
+        self.schedule(id, Call { name, input, app_id, target }, retry, task);
+    }
+
+    /// Creates a durable timer; `task` is completed when it fires.
+    pub fn create_timer(&mut self, fire_at: Timestamp, task: H::Task) {
+        self.add_timer(fire_at, Pending::Plain(task));
+    }
+
+    /// Waits for an external event. If one of that name has arrived already, its payload is returned and `task` is not
+    /// kept; otherwise `task` is completed by the next one.
+    pub fn wait_for_external_event(&mut self, name: &str, task: H::Task) -> Option<Payload> {
+        let name = fold_case(name);
+        if let Some(buffered) = self.buffered.get_mut(&name) {
+            let payload = buffered.payloads.pop_front();
+            if buffered.payloads.is_empty() {
+                self.buffered.remove(&name);
+            }
+            if payload.is_some() {
+                return payload;
+            }
+        }
+        self.waiters.entry(name).or_default().push_back(task);
+        None
+    }
+
+    /// Whether code behind this patch may run: always if the history lists it, never if an earlier turn got past this
+    /// point without it, and always from the first turn that meets it while not replaying.
+    pub fn is_patched(&mut self, name: &str) -> bool {
+        let answer = self.patch_answers.get(name).copied().unwrap_or_else(|| {
+            let answer = self.patches_in_history.contains(name) || !self.replaying;
+            self.patch_answers.insert(name.into(), answer);
+            answer
+        });
+        if answer {
+            self.patches_met.push(name.to_owned());
+        }
+        answer
+    }
+
+    /// Sets the status that clients see; JSON or any other text.
+    pub fn set_custom_status(&mut self, status: Option<String>) {
+        self.custom_status = status;
+    }
+
+    /// Remembers which version of the orchestrator runs.
+    pub fn set_version_used(&mut self, version: String) {
+        self.version_used = Some(version);
+    }
+
+    /// Ends the execution with a result (JSON). The first end counts: later ones have no effect.
+    pub fn complete(&mut self, result: Option<String>) {
+        self.end(|id| Outcome::Completed { id, result });
+    }
+
+    /// Ends the execution with a failure.
+    pub fn fail(&mut self, details: TaskFailureDetails) {
+        self.end(|id| Outcome::Failed { id, details: Box::new(details) });
+    }
+
+    /// Ends the execution, to be replaced by a new one with this input; `save_events` gives it the external events that
+    /// nobody has waited for.
+    pub fn continue_as_new(&mut self, input: Input<H::Input>, save_events: bool) {
+        if !self.is_complete() {
+            self.actions.clear();
+            self.outcome = Some(Outcome::ContinuedAsNew { input, save_events });
+        }
+    }
+
+    /// Gives the turn back: this worker does not have the version that the history asks for.
+    pub fn version_not_available(&mut self) {
+        self.end(|id| Outcome::VersionNotAvailable { id });
+    }
+
+    /// Actions that the past should have confirmed and did not. Ask when the past has been replayed.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = Unconfirmed> {
+        self.actions.iter().map(|(id, action)| (id, action.call_name()))
+    }
+
+    /// Whether [`unconfirmed`](Self::unconfirmed) has any.
+    #[must_use]
+    pub fn has_unconfirmed(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// The next event that had to wait and waits no longer; the host applies these before going on with the history.
+    pub fn next_released(&mut self) -> Option<Box<[u8]>> {
+        self.released.pop_front()
+    }
+
+    pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {
+        if !self.is_complete() {
+            self.actions.clear();
+            let id = self.next_id();
+            self.outcome = Some(outcome(id));
+        }
+    }
+
+    pub(crate) fn sequence(&self) -> i32 {
+        self.sequence
+    }
+
+    pub(crate) fn next_id(&mut self) -> i32 {
+        self.sequence = self.sequence.saturating_add(1);
+        self.sequence
+    }
+
+    pub(crate) fn add_action(&mut self, id: i32, action: Action<H>) {
+        // Whoever has ended asks for nothing more; its calls still count, as they do on every replay.
+        if self.outcome.is_none() {
+            self.actions.insert(id, action);
+        }
+    }
+
+    pub(crate) fn add_timer(&mut self, fire_at: Timestamp, pending: Pending<H>) {
+        let id = self.next_id();
+        self.add_action(id, Action::CreateTimer(fire_at));
+        self.tasks.insert(id, pending);
+        self.release_early(id);
+    }
+
+    /// Sends a call with a retry policy, for the first time or again.
+    pub(crate) fn schedule_retryable(&mut self, id: i32, retry: Box<Retry<H>>) {
+        let call = &retry.call;
+        self.add_action(id, Action::RetryableCall(call.name.clone(), call.target.method()));
+        self.tasks.insert(id, Pending::Retryable(retry));
+        self.release_early(id);
+    }
+
+    fn schedule(&mut self, id: i32, call: Call<H>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
+        if let Some(policy) = retry {
+            let first_scheduled = self.now;
+            self.schedule_retryable(id, Box::new(Retry { task, policy, attempt: 1, first_scheduled, call }));
+        } else {
+            self.add_action(id, Action::Call(call));
+            self.tasks.insert(id, Pending::Plain(task));
+            self.release_early(id);
+        }
+    }
+
+    /// Lets a completion through that arrived before the call it completes, provided that it does complete this call: after
+    /// continue-as-new, the past execution's completions still arrive, under ids that the new one uses again.
+    fn release_early(&mut self, id: i32) {
+        if !self.early.is_empty()
+            && let Some(event) = self.early.remove(&id)
+            && self.completes_call(id, &event).unwrap_or(false)
+        {
+            self.released.push_back(event);
+        }
+    }
+
+    fn completes_call(&self, id: i32, event: &[u8]) -> Result<bool, Corrupt> {
+        let event = Event::decode(Span::whole(event))?;
+        let call = match (self.actions.get(id), self.tasks.get(&id)) {
+            (Some(Action::CreateTimer(fire_at)), _) => {
+                let recorded = TimerFired::decode(event.body)?.fire_at;
+                return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == *fire_at));
+            }
+            (Some(Action::Call(call)), _) => call,
+            (_, Some(Pending::Retryable(retry))) => &retry.call,
+            _ => return Ok(false),
+        };
+        Ok(match (&call.target, event.event_type) {
+            (Target::Activity { execution }, EventType::TaskCompleted | EventType::TaskFailed) => {
+                let recorded = TaskCompleted::execution_id(event.body)?;
+                recorded.is_empty() || recorded == execution.text(&self.instance_id)
+            }
+            (
+                Target::SubOrchestration { .. },
+                EventType::SubOrchestrationInstanceCompleted | EventType::SubOrchestrationInstanceFailed,
+            ) => true,
+            _ => false,
+        })
+    }
+}
+
+/// Event names compare without case, by full Unicode case folding.
+pub(crate) fn fold_case(name: &str) -> Box<str> {
+    if name.is_ascii() {
+        name.to_ascii_lowercase().into()
+    } else {
+        unicase::UniCase::unicode(name).to_folded_case().into()
+    }
+}

@@ -1,0 +1,65 @@
+//! `taskScheduled`, `subOrchestrationInstanceCreated`, `timerCreated`: the sidecar has done what an action asked for.
+//!
+//! The action with the event's id is struck off, so that it is not sent again. If the code did not ask for it, code and
+//! history have parted.
+
+use crate::action::{Action, Input};
+use crate::error::{CallName, Error, Method, NonDeterminism};
+use crate::orchestration::{Host, Orchestration, Pending, Step};
+use crate::wire::{Corrupt, Event, SubOrchestrationCreated, TaskScheduled};
+
+pub(super) fn task_scheduled<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+) -> Result<Step<'a, H>, Error> {
+    let scheduled = TaskScheduled::decode(event.body)?;
+    strike(this, event, Method::CallActivity, Some(scheduled.name), || scheduled.input())
+}
+
+pub(super) fn sub_orchestration_created<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+) -> Result<Step<'a, H>, Error> {
+    let created = SubOrchestrationCreated::decode(event.body)?;
+    strike(this, event, Method::CallSubOrchestrator, Some(created.name), || created.input())
+}
+
+pub(super) fn timer_created<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    strike(this, event, Method::CreateTimer, None, || Ok(None))
+}
+
+#[inline]
+fn strike<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+    method: Method,
+    name: Option<&str>,
+    recorded_input: impl FnOnce() -> Result<Option<&'a str>, Corrupt>,
+) -> Result<Step<'a, H>, Error> {
+    let action = this.actions.remove(event.id);
+    match (&action, name) {
+        (Some(Action::Call(call)), Some(name)) if call.target.method() == method && *call.name == *name => {}
+        (Some(Action::RetryableCall(called, kind)), Some(name)) if *kind == method && **called == *name => {
+            // The call may be sent again long after the code has changed what it passed; the history has it as it was.
+            if let Some(Pending::Retryable(retry)) = this.tasks.get_mut(&event.id)
+                && matches!(retry.call.input, Input::Deferred(_))
+                && let Some(input) = recorded_input()?
+            {
+                retry.call.input = Input::Encoded(input.into());
+            }
+        }
+        (Some(Action::CreateTimer(_)), None) => {}
+        // An ended execution has no actions left that could be confirmed.
+        _ if this.outcome.is_some() => {}
+        _ => {
+            return Err(Error::NonDeterminism(Box::new(NonDeterminism {
+                instance_id: this.instance_id.to_string(),
+                event_index: this.events_applied.saturating_sub(1),
+                event_id: event.id,
+                expected: CallName { method, name: name.map(str::to_owned) },
+                found: action.map(|action| action.call_name()),
+            })));
+        }
+    }
+    Ok(Step::Continue)
+}

@@ -1,0 +1,26 @@
+//! `eventRaised`: an external event arrived, for whoever has waited for it longest.
+
+use std::collections::VecDeque;
+
+use crate::error::Error;
+use crate::orchestration::{Buffered, Host, Notice, Orchestration, Step, fold_case};
+use crate::wire::{Event, EventRaised};
+
+pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    let raised = EventRaised::decode(event.body)?;
+    let name = fold_case(raised.name);
+    if let Some(waiters) = this.waiters.get_mut(&name) {
+        let task = waiters.pop_front();
+        if waiters.is_empty() {
+            this.waiters.remove(&name);
+        }
+        if let Some(task) = task {
+            return Ok(Step::Complete(task, raised.input));
+        }
+    }
+    let since = this.buffered_ever;
+    this.buffered_ever += 1;
+    let buffered = this.buffered.entry(name).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
+    buffered.payloads.push_back(raised.input.map(Box::from));
+    Ok(Step::Ignored(Notice::Buffered))
+}

@@ -1,0 +1,54 @@
+//! `taskFailed` and `subOrchestrationInstanceFailed`: a call has failed, and is tried again or not.
+
+use crate::error::Error;
+use crate::orchestration::{Host, Orchestration, Pending, Step};
+use crate::retry::Delay;
+use crate::wire::{Event, Failed};
+
+pub(super) fn task_failed<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    apply(this, event, "taskFailed", |instance_id| format!("{instance_id}: Activity task"))
+}
+
+pub(super) fn sub_orchestration_failed<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+) -> Result<Step<'a, H>, Error> {
+    apply(this, event, "subOrchestrationInstanceFailed", |_| "Sub-orchestration task".to_owned())
+}
+
+fn apply<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+    what: &'static str,
+    subject: impl FnOnce(&str) -> String,
+) -> Result<Step<'a, H>, Error> {
+    let Failed { task_id, failure } = Failed::decode(event.body)?;
+    let task = match this.completes(task_id, event, what) {
+        Err(ignored) => return Ok(ignored),
+        Ok(Pending::Plain(task)) => task,
+        Ok(Pending::RetryTimer(retry)) => retry.task,
+        Ok(Pending::Retryable(mut retry)) => {
+            match retry.policy.next_delay(retry.attempt, failure.error_type, retry.first_scheduled, this.now) {
+                None => retry.task,
+                Some(delay) => {
+                    let fire_at = match delay {
+                        Delay::Micros(micros) => this.now.checked_add(micros),
+                        Delay::BeyondTime => None,
+                    };
+                    let Some(fire_at) = fire_at else {
+                        return Err(Error::State(format!(
+                            "{}: the retry policy of '{}' asks for a pause after attempt {} that ends after the year 9999; \
+                             set max_retry_interval",
+                            this.instance_id, retry.call.name, retry.attempt
+                        )));
+                    };
+                    retry.attempt += 1;
+                    this.add_timer(fire_at, Pending::RetryTimer(retry));
+                    return Ok(Step::Continue);
+                }
+            }
+        }
+    };
+    let subject = subject(&this.instance_id);
+    Ok(Step::Fail(task, format!("{subject} #{task_id} failed: {}", failure.message), failure))
+}

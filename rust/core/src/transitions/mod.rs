@@ -1,0 +1,88 @@
+//! What each history event does to an execution: one file an event, one line a type in the table below.
+
+mod completed;
+mod confirmed;
+mod event_raised;
+mod execution_started;
+mod failed;
+mod orchestrator_started;
+mod suspended;
+mod terminated;
+mod timer_fired;
+
+use crate::error::Error;
+use crate::orchestration::{Host, Notice, Orchestration, Pending, Step};
+use crate::wire::{Event, EventType};
+
+impl<H: Host> Orchestration<H> {
+    /// Applies one event and says what the host has to do. Afterwards the host applies all that
+    /// [`next_released`](Self::next_released) gives before the history's next event.
+    #[inline]
+    pub fn apply<'a>(&mut self, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+        self.events_applied += 1;
+        self.apply_again(event)
+    }
+
+    /// Applies an event that [`next_released`](Self::next_released) gave.
+    pub fn apply_again<'a>(&mut self, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+        if self.suspended && suspended::holds_back(self, event) {
+            return Ok(Step::Continue);
+        }
+        match event.event_type {
+            EventType::OrchestratorStarted => orchestrator_started::apply(self, event),
+            EventType::ExecutionStarted => execution_started::apply(self, event),
+            EventType::TaskScheduled => confirmed::task_scheduled(self, event),
+            EventType::SubOrchestrationInstanceCreated => confirmed::sub_orchestration_created(self, event),
+            EventType::TimerCreated => confirmed::timer_created(self, event),
+            EventType::TaskCompleted => completed::apply(self, event, "taskCompleted"),
+            EventType::SubOrchestrationInstanceCompleted => {
+                completed::apply(self, event, "subOrchestrationInstanceCompleted")
+            }
+            EventType::TaskFailed => failed::task_failed(self, event),
+            EventType::SubOrchestrationInstanceFailed => failed::sub_orchestration_failed(self, event),
+            EventType::TimerFired => timer_fired::apply(self, event),
+            EventType::EventRaised => event_raised::apply(self, event),
+            EventType::ExecutionSuspended => Ok(suspended::suspend(self)),
+            EventType::ExecutionResumed => Ok(suspended::resume(self)),
+            EventType::ExecutionTerminated => terminated::apply(self, event),
+            // These speak of the sidecar's side of things.
+            EventType::OrchestratorCompleted
+            | EventType::ExecutionCompleted
+            | EventType::ExecutionStalled
+            | EventType::ContinueAsNew
+            | EventType::EventSent
+            | EventType::DetachedOrchestrationInstanceCreated => Ok(Step::Continue),
+            EventType::Unknown(0) => Err(Error::State(format!(
+                "{}: event {} of the history has no type; expected one field of HistoryEvent.eventType",
+                self.instance_id,
+                self.events_applied.saturating_sub(1)
+            ))),
+            EventType::Unknown(number) => Err(Error::State(format!(
+                "{}: event {} of the history has a type that this version does not know (field {number} of HistoryEvent); \
+                 the sidecar is newer than this worker, which should be upgraded",
+                self.instance_id,
+                self.events_applied.saturating_sub(1)
+            ))),
+        }
+    }
+
+    /// Takes out the task that a completion completes. If the code has not made that call yet, the completion is kept
+    /// until it does.
+    #[inline]
+    pub(crate) fn completes(
+        &mut self,
+        id: i32,
+        event: &Event<'_>,
+        what: &'static str,
+    ) -> Result<Pending<H>, Step<'static, H>> {
+        match self.tasks.remove(&id) {
+            Some(pending) => Ok(pending),
+            None => {
+                if id > self.sequence() {
+                    self.early.insert(id, event.raw.bytes.into());
+                }
+                Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `orchestratorStarted`: a turn begins.
+
+use crate::error::Error;
+use crate::orchestration::{Host, Orchestration, Step};
+use crate::wire::{Event, OrchestratorStarted};
+
+/// Sets the clock, and collects the version and the patches that the turn's response reported.
+pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    this.now = event.timestamp()?;
+    if !event.body.bytes.is_empty() {
+        let started = OrchestratorStarted::decode(event.body)?;
+        if !started.version_name.is_empty() {
+            this.version_from_history = Some(started.version_name.into());
+        }
+        this.patches_in_history.extend(started.patches.into_iter().map(Box::from));
+    }
+    Ok(Step::Continue)
+}

@@ -1,0 +1,19 @@
+//! `timerFired`: a durable timer is due; the orchestrator goes on, or a failed call is sent again.
+
+use crate::error::Error;
+use crate::orchestration::{Host, Orchestration, Pending, Step};
+use crate::wire::{Event, TimerFired};
+
+pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    let fired = TimerFired::decode(event.body)?;
+    Ok(match this.completes(fired.timer_id, event, "timerFired") {
+        Ok(Pending::Plain(task)) => Step::Complete(task, None),
+        Ok(Pending::Retryable(retry)) => Step::Complete(retry.task, None),
+        Ok(Pending::RetryTimer(retry)) => {
+            let id = this.next_id();
+            this.schedule_retryable(id, retry);
+            Step::Continue
+        }
+        Err(ignored) => ignored,
+    })
+}

@@ -1,0 +1,223 @@
+//! Reads protobuf fields one after the other from borrowed bytes, and says where they stop making sense.
+
+use std::fmt;
+
+/// Bytes of one length-delimited field, with their place in the whole request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<'a> {
+    /// The bytes themselves.
+    pub bytes: &'a [u8],
+    /// Where they begin, counted from the start of the outermost message.
+    pub offset: usize,
+}
+
+impl<'a> Span<'a> {
+    /// The whole of `bytes`, counted from zero.
+    #[must_use]
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self { bytes, offset: 0 }
+    }
+
+    /// The bytes as text.
+    #[inline]
+    pub fn text(self) -> Result<&'a str, Corrupt> {
+        str::from_utf8(self.bytes)
+            .map_err(|error| Corrupt { offset: self.offset + error.valid_up_to(), problem: Problem::NotUtf8 })
+    }
+
+    /// The text inside a `google.protobuf.StringValue`; empty text counts as none, as it does for every payload.
+    #[inline]
+    pub fn string_value(self) -> Result<Option<&'a str>, Corrupt> {
+        let mut value = None;
+        let mut reader = Reader::new(self);
+        while let Some((number, field)) = reader.next()? {
+            if number == 1 {
+                value = Some(field.span(number)?);
+            }
+        }
+        match value {
+            Some(span) if !span.bytes.is_empty() => span.text().map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What makes bytes unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The message ends in the middle of a field.
+    Truncated,
+    /// A number has more bytes than any number can have.
+    VarintTooLong,
+    /// A wire type that protobuf 3 does not use.
+    WireType(u8),
+    /// Field number zero, or one above protobuf's limit.
+    FieldNumber,
+    /// A field has another wire type than its declaration gives it.
+    Mismatch(u32),
+    /// A string is not UTF-8.
+    NotUtf8,
+}
+
+/// Bytes that are no message of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Corrupt {
+    /// Where reading stopped, counted from the start of the request.
+    pub offset: usize,
+    /// Why.
+    pub problem: Problem,
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.offset;
+        match self.problem {
+            Problem::Truncated => write!(f, "the message ends inside a field at byte {at}"),
+            Problem::VarintTooLong => write!(f, "a number at byte {at} is longer than ten bytes"),
+            Problem::WireType(t) => write!(f, "unknown wire type {t} at byte {at}"),
+            Problem::FieldNumber => write!(f, "impossible field number at byte {at}"),
+            Problem::Mismatch(n) => {
+                write!(f, "field {n} at byte {at} has a wire type that does not fit its declaration")
+            }
+            Problem::NotUtf8 => write!(f, "text at byte {at} is not UTF-8"),
+        }
+    }
+}
+
+/// One field's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Field<'a> {
+    /// A varint: every integer, enum and bool of this protocol.
+    Varint(u64),
+    /// Text, bytes or a message.
+    Span(Span<'a>),
+    /// Eight or four bytes of fixed width; the protocol has none, so they are only skipped.
+    Fixed(usize),
+}
+
+impl<'a> Field<'a> {
+    /// The field as a number.
+    #[inline]
+    pub fn varint(self, number: u32) -> Result<u64, Corrupt> {
+        match self {
+            Field::Varint(value) => Ok(value),
+            Field::Span(Span { offset, .. }) | Field::Fixed(offset) => Err(mismatch(offset, number)),
+        }
+    }
+
+    /// The field as an `int32`, which the wire carries sign-extended to 64 bits.
+    #[inline]
+    pub fn int32(self, number: u32) -> Result<i32, Corrupt> {
+        #[allow(clippy::cast_possible_truncation, reason = "protobuf defines int32 as the low 32 bits")]
+        self.varint(number).map(|value| value as i32)
+    }
+
+    /// The field as an `int64`.
+    #[inline]
+    pub fn int64(self, number: u32) -> Result<i64, Corrupt> {
+        #[allow(clippy::cast_possible_wrap, reason = "protobuf defines int64 as these bits")]
+        self.varint(number).map(|value| value as i64)
+    }
+
+    /// The field as text, bytes or a message.
+    #[inline]
+    pub fn span(self, number: u32) -> Result<Span<'a>, Corrupt> {
+        match self {
+            Field::Span(span) => Ok(span),
+            Field::Varint(_) => Err(mismatch(0, number)),
+            Field::Fixed(offset) => Err(mismatch(offset, number)),
+        }
+    }
+}
+
+fn mismatch(offset: usize, number: u32) -> Corrupt {
+    Corrupt { offset, problem: Problem::Mismatch(number) }
+}
+
+/// Walks over the fields of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    base: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the beginning of `span`.
+    #[inline]
+    #[must_use]
+    pub fn new(span: Span<'a>) -> Self {
+        Self { bytes: span.bytes, position: 0, base: span.offset }
+    }
+
+    /// The next field and its number, or `None` at the end of the message.
+    #[inline]
+    #[allow(clippy::should_implement_trait, reason = "an iterator would wrap the error in an option in a result")]
+    pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Corrupt> {
+        if self.position >= self.bytes.len() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let Ok(number @ 1..=0x1fff_ffff) = u32::try_from(key >> 3) else {
+            return Err(self.corrupt(Problem::FieldNumber));
+        };
+        let field = match key & 7 {
+            0 => Field::Varint(self.varint()?),
+            2 => {
+                let length = self.varint()?;
+                Field::Span(self.take(length)?)
+            }
+            1 => Field::Fixed(self.take(8)?.offset),
+            5 => Field::Fixed(self.take(4)?.offset),
+            #[allow(clippy::cast_possible_truncation, reason = "three bits")]
+            other => return Err(self.corrupt(Problem::WireType(other as u8))),
+        };
+        Ok(Some((number, field)))
+    }
+
+    #[inline]
+    fn take(&mut self, length: u64) -> Result<Span<'a>, Corrupt> {
+        let start = self.position;
+        let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
+        match end.and_then(|end| self.bytes.get(start..end)) {
+            Some(bytes) => {
+                self.position = start + bytes.len();
+                Ok(Span { bytes, offset: self.base + start })
+            }
+            None => Err(self.corrupt(Problem::Truncated)),
+        }
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Corrupt> {
+        // Most numbers and all keys below field 16 have one byte.
+        match self.bytes.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Ok(u64::from(byte))
+            }
+            Some(_) => self.long_varint(),
+            None => Err(self.corrupt(Problem::Truncated)),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Corrupt> {
+        let mut value = 0_u64;
+        for shift in 0..10 {
+            let Some(&byte) = self.bytes.get(self.position) else {
+                return Err(self.corrupt(Problem::Truncated));
+            };
+            self.position += 1;
+            value |= u64::from(byte & 0x7f) << (7 * shift);
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.corrupt(Problem::VarintTooLong))
+    }
+
+    #[cold]
+    fn corrupt(&self, problem: Problem) -> Corrupt {
+        Corrupt { offset: self.base + self.position, problem }
+    }
+}
