@@ -1,4 +1,4 @@
-"""Checks that the wheel in dist for this interpreter holds what a user needs and nothing that belongs to development.
+"""Checks that the wheel in dist holds what a user needs and nothing that belongs to development.
 
 Run by `make wheel`. Also imported by test_wheel.py, for `find_wheel`.
 """
@@ -22,7 +22,9 @@ REQUIRED = [
     r"durabletask_rs-[^/]*\.dist-info/licenses/LICENSE",
     r"durabletask_rs-[^/]*\.dist-info/entry_points\.txt",
 ]
-ALLOWED = r"durabletask/.+\.(py|pyi|so|pyd)|durabletask/py\.typed|durabletask_rs-[^/]*\.dist-info/.+"
+ALLOWED = (
+    r"durabletask/.+\.(py|pyi|so|pyd)|durabletask/py\.typed|durabletask_rs-[^/]*\.dist-info/.+"
+)
 FORBIDDEN = r"(^|/)(tests?|examples|benches|__pycache__)(/|$)|(^|/)(test_[^/]*|conftest)\.py$"
 
 

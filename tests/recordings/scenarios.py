@@ -1,8 +1,9 @@
-"""The orchestrations whose turns are recorded in this folder, and what a client does to drive each of them.
+"""The orchestrations whose turns are recorded in this folder, and what a client does to drive them.
 
-Only the public API of `durabletask`, so that one file runs on this project and on durabletask-dapr 0.17. The recordings hold
-the names of the functions, the fields of the classes and every value that is passed on: changing one of those here
-makes the recordings of that scenario worthless. (Names that come out of `SCENARIOS` are those of the recorded files.)
+Only the public API of `durabletask`, so that one file runs on this project and on durabletask-dapr
+0.17. The recordings hold the names of the functions, the fields of the classes and every value that
+is passed on: changing one of those here makes the recordings of that scenario worthless. (Names
+that come out of `SCENARIOS` are those of the recorded files.)
 """
 
 from __future__ import annotations
