@@ -3,7 +3,7 @@
 Each generation handles one meter reading and starts the next with a fresh history and the new
 total; readings that arrived meanwhile are carried along.
 
-    python examples/continue_as_new.py [ADDRESS]
+Usage: python examples/continue_as_new.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Generator
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import OrchestrationContext, Task
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 
 def meter(ctx: OrchestrationContext, totals: dict[str, float]) -> Generator[Task[Any], Any, Any]:

@@ -3,7 +3,7 @@
 At any depth, they are written as JSON objects and read back as SimpleNamespace with the same
 attributes: the reader need not have the class, nor the same version of it.
 
-    python examples/custom_objects.py [ADDRESS]
+Usage: python examples/custom_objects.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import ActivityContext, OrchestrationContext, Task
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 
 class Line(NamedTuple):

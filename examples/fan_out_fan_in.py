@@ -1,6 +1,6 @@
 """Fan-out/fan-in: many activities at once, then one result of all of them.
 
-python examples/fan_out_fan_in.py [ADDRESS]
+Usage: python examples/fan_out_fan_in.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Generator
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import ActivityContext, OrchestrationContext, Task, when_all
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 LIBRARY = {
     "fox": "the quick brown fox jumps over the lazy dog",

@@ -3,7 +3,7 @@
 Should the process die between two activities, the orchestration goes on where it was: activities
 that were done are not done again, their results come from the history.
 
-    python examples/function_chaining.py [ADDRESS]
+Usage: python examples/function_chaining.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Generator
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import ActivityContext, OrchestrationContext, Task
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 
 def hello(ctx: ActivityContext, city: str) -> str:

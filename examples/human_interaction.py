@@ -3,7 +3,7 @@
 Whichever comes first wins. While it waits, be it two seconds as here or two weeks, it occupies no
 thread, and the worker may be restarted.
 
-    python examples/human_interaction.py [ADDRESS]
+Usage: python examples/human_interaction.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import ActivityContext, OrchestrationContext, Task, when_any
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 DEADLINE = timedelta(seconds=2)
 
@@ -77,7 +77,7 @@ def main() -> None:
         ]
         ids = [client.schedule_new_orchestration(purchase, input=order) for order in orders]
 
-        # Events may be raised any time after the start, even before the orchestrator waits for them.
+        # Events may be raised any time after the start, even before anybody waits for them.
         _pencil, piano, yacht, _castle = ids
         client.raise_orchestration_event(piano, "approval", data={"approved": True, "by": "Ada"})
         client.raise_orchestration_event(yacht, "approval", data={"approved": False, "by": "Bob"})

@@ -1,6 +1,6 @@
 """Retries: a policy per call, kept across restarts since every wait is a durable timer.
 
-python examples/retries.py [ADDRESS]
+Usage: python examples/retries.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import (
     ActivityContext,
     NonRetryableError,
@@ -23,6 +21,8 @@ from durabletask.task import (
     TaskFailedError,
 )
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 POLICY = RetryPolicy(
     first_retry_interval=timedelta(milliseconds=100),  # wait before the second attempt

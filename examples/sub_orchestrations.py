@@ -1,6 +1,6 @@
 """Sub-orchestrations: an orchestrator calls others, and deals with their failures as with its own.
 
-python examples/sub_orchestrations.py [ADDRESS]
+Usage: python examples/sub_orchestrations.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from collections.abc import Generator
 from typing import Any
 
 from durabletask.client import TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import (
     ActivityContext,
     OrchestrationContext,
@@ -19,6 +17,8 @@ from durabletask.task import (
     when_all,
 )
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 
 def pick(ctx: ActivityContext, item: str) -> str:

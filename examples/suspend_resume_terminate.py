@@ -1,6 +1,6 @@
 """Managing instances from outside: suspend, resume, terminate, purge.
 
-python examples/suspend_resume_terminate.py [ADDRESS]
+Usage: python examples/suspend_resume_terminate.py [ADDRESS]
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Generator
 from typing import Any
 
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
-
-from _sidecar import sidecar_address
 from durabletask.task import OrchestrationContext, Task
 from durabletask.worker import TaskHubGrpcWorker
+
+from _sidecar import sidecar_address
 
 
 def checklist(ctx: OrchestrationContext, items: list[str]) -> Generator[Task[Any], Any, Any]:

@@ -1,8 +1,9 @@
 """Runs the examples on the wheel in dist, away from this repository: `make wheel test-wheel`.
 
-The wheel is installed into an empty environment in a temporary directory. Nothing but that environment is on the PATH, so
-neither Rust nor this repository's files can lend a hand. The examples run twice: with an embedded sidecar each, and
-all on one `durabletask-sidecar`, the command that comes with the wheel.
+The wheel is installed into an empty environment in a temporary directory. Nothing but that
+environment is on the PATH, so neither Rust nor this repository's files can lend a hand. The
+examples run twice: with an embedded sidecar each, and all on one `durabletask-sidecar`, the command
+that comes with the wheel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from check_wheel import ROOT, find_wheel
 
 EXPECTED_PACKAGES = {"durabletask-rs", "grpcio", "typing_extensions"}
 GREETINGS = '["Hello Tokyo!", "Hello Seattle!", "Hello London!"]'
-# What of this process's environment an installed program may need; above all no PYTHONPATH and no cargo.
+# What an installed program may need of this process's environment; above all no PYTHONPATH.
 KEPT_VARIABLES = ("HOME", "LANG", "SYSTEMROOT", "TMPDIR")
 
 
