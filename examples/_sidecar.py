@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from durabletask.sidecar import Sidecar
-
 ADDRESS_VARIABLES = ("DAPR_GRPC_ENDPOINT", "DAPR_GRPC_HOST", "DAPR_RUNTIME_HOST", "DAPR_GRPC_PORT")
 
 
@@ -29,5 +27,8 @@ def sidecar_address() -> Iterator[str | None]:
     elif any(os.environ.get(name) for name in ADDRESS_VARIABLES):
         yield None
     else:
+        # Here, so that with an address the examples need no more than 0.17 of the SDK has.
+        from durabletask.sidecar import Sidecar
+
         with Sidecar() as sidecar:
             yield sidecar.address

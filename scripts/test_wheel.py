@@ -44,7 +44,7 @@ class Environment:
 
     def install(self, wheel: Path) -> None:
         """Install the wheel and what it needs, from the registry that pip is configured for."""
-        command = [self.bin / "python", "-m", "pip", "install", "--quiet", wheel]
+        command: list[str | Path] = [self.bin / "python", "-m", "pip", "install", "--quiet", wheel]
         subprocess.run(command, cwd=self.folder, check=True)
 
     def output(self, *command: str | Path, timeout: float = 60) -> str:
