@@ -326,6 +326,12 @@ impl<H: Host> Orchestration<H> {
         self.end(|id| Outcome::Failed { id, details: Box::new(details) });
     }
 
+    /// Ends the execution with a failure that came up while its response was built, in place of however it had ended.
+    pub fn fail_over(&mut self, details: TaskFailureDetails) {
+        self.outcome = None;
+        self.fail(details);
+    }
+
     /// Ends the execution, to be replaced by a new one with this input; `save_events` gives it the external events that
     /// nobody has waited for.
     pub fn continue_as_new(&mut self, input: Input<H::Input>, save_events: bool) {
@@ -349,6 +355,12 @@ impl<H: Host> Orchestration<H> {
     #[must_use]
     pub fn has_unconfirmed(&self) -> bool {
         !self.actions.is_empty()
+    }
+
+    /// Whether [`next_released`](Self::next_released) has any.
+    #[must_use]
+    pub fn has_released(&self) -> bool {
+        !self.released.is_empty()
     }
 
     /// The next event that had to wait and waits no longer; the host applies these before going on with the history.

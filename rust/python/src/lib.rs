@@ -4,12 +4,18 @@
 
 use pyo3::prelude::*;
 
+mod context;
+mod engine;
 mod messages;
 mod sidecar;
+mod tasks;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    tasks::register(module)?;
+    context::register(module)?;
+    engine::register(module)?;
     messages::register(module)?;
     sidecar::register(module)
 }

@@ -1,0 +1,131 @@
+//! Arguments of the context's methods, turned into what the engine takes; what is asked for again is remembered.
+
+use std::sync::Arc;
+
+use durabletask_core::Name;
+use durabletask_core::retry::RetryPolicy;
+use durabletask_core::time::Timestamp;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
+
+use crate::engine::python;
+
+/// How many functions and policies a context remembers; few orchestrators call more.
+const REMEMBERED: usize = 16;
+
+/// Values made from Python objects, found again by identity. Holding the object keeps its address its own.
+#[derive(Debug)]
+pub(super) struct Memory<T> {
+    entries: Vec<(Py<PyAny>, T)>,
+    oldest: usize,
+}
+
+impl<T: Clone> Memory<T> {
+    pub(super) fn new() -> Self {
+        Self { entries: Vec::new(), oldest: 0 }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, object: &Bound<'_, PyAny>) -> Option<T> {
+        let found = self.entries.iter().find(|(known, _)| known.is(object));
+        found.map(|(_, value)| value.clone())
+    }
+
+    pub(super) fn insert(&mut self, object: &Bound<'_, PyAny>, value: T) {
+        let entry = (object.clone().unbind(), value);
+        if self.entries.len() < REMEMBERED {
+            self.entries.push(entry);
+        } else {
+            self.entries[self.oldest] = entry;
+            self.oldest = (self.oldest + 1) % REMEMBERED;
+        }
+    }
+}
+
+/// The name that an activity or orchestrator is registered under: text as it is, else the function's name.
+pub(super) fn name_of(function: &Bound<'_, PyAny>) -> PyResult<Name> {
+    if let Ok(name) = function.cast::<PyString>() {
+        return Ok(name.to_str()?.into());
+    }
+    let name = python::GET_NAME.get(function.py())?.call1((function,))?;
+    Ok(name.cast::<PyString>()?.to_str()?.into())
+}
+
+/// A `durabletask.task.RetryPolicy`, read through its public properties.
+pub(super) fn retry_policy(policy: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
+    let duration = |name: &str| -> PyResult<Option<i64>> {
+        let value = policy.getattr(name)?;
+        if value.is_none() {
+            return Ok(None);
+        }
+        let delta = value.cast::<PyDelta>().map_err(|_| {
+            PyTypeError::new_err(format!("RetryPolicy.{name} must be a timedelta, found {}", class_name(&value)))
+        })?;
+        Ok(Some(micros(delta)))
+    };
+    let coefficient: Option<f64> = policy.getattr("backoff_coefficient")?.extract()?;
+    let types: Option<Vec<String>> = match policy.getattr("non_retryable_error_types")? {
+        types if types.is_none() => None,
+        types => Some(types.try_iter()?.map(|name| name?.extract()).collect::<PyResult<_>>()?),
+    };
+    Ok(RetryPolicy {
+        first_interval: duration("first_retry_interval")?.unwrap_or(0),
+        max_attempts: policy.getattr("max_number_of_attempts")?.extract::<u32>().unwrap_or(u32::MAX),
+        backoff_coefficient: coefficient.unwrap_or(1.0),
+        max_interval: duration("max_retry_interval")?,
+        timeout: duration("retry_timeout")?,
+        non_retryable_error_types: types.unwrap_or_default().into_iter().map(Into::into).collect(),
+    })
+}
+
+/// When a timer is to fire: a point in time (UTC, if it does not say otherwise), or a delay from `now`.
+pub(super) fn fire_time(fire_at: &Bound<'_, PyAny>, now: Timestamp) -> PyResult<Timestamp> {
+    let beyond = || PyOverflowError::new_err("the timer would fire outside the years 1 to 9999");
+    if let Ok(delay) = fire_at.cast::<PyDelta>() {
+        return now.checked_add(micros(delay)).ok_or_else(beyond);
+    }
+    let Ok(time) = fire_at.cast::<PyDateTime>() else {
+        let found = class_name(fire_at);
+        return Err(PyTypeError::new_err(format!("create_timer takes a datetime or a timedelta, found {found}")));
+    };
+    let py = fire_at.py();
+    let since = if time.get_tzinfo().is_some() {
+        time.sub(utc_epoch(py)?)?
+    } else {
+        time.sub(PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, None)?)?
+    };
+    Ok(Timestamp::from_micros(micros(since.cast::<PyDelta>()?)))
+}
+
+fn utc_epoch(py: Python<'_>) -> PyResult<&Bound<'_, PyDateTime>> {
+    static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
+    let epoch = EPOCH.get_or_try_init(py, || {
+        let utc = PyTzInfo::utc(py)?;
+        PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc)).map(Bound::unbind)
+    })?;
+    Ok(epoch.bind(py))
+}
+
+/// A naive `datetime` in UTC.
+pub(super) fn datetime(py: Python<'_>, time: Timestamp) -> PyResult<Bound<'_, PyAny>> {
+    let epoch = PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, None)?;
+    let since = python::TIMEDELTA.get(py)?.call1((0, 0, time.micros()))?;
+    epoch.add(since)
+}
+
+/// A timedelta's length; it ends at some 2.7 million years, which fits.
+fn micros(delta: &Bound<'_, PyDelta>) -> i64 {
+    let seconds = i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds());
+    seconds.saturating_mul(1_000_000).saturating_add(i64::from(delta.get_microseconds()))
+}
+
+pub(super) fn class_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string())
+}
+
+/// Text to be kept by the engine.
+pub(super) fn shared_text(text: Option<&str>) -> Option<Arc<str>> {
+    text.map(Arc::from)
+}

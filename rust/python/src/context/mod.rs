@@ -1,0 +1,236 @@
+//! The context that orchestrators are handed: the engine's calls, with Python's arguments.
+
+mod convert;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use durabletask_core::retry::RetryPolicy;
+use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall};
+use pyo3::exceptions::PyDeprecationWarning;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::engine::{payload, python};
+use crate::tasks::{Task, TaskClass, new_task};
+use convert::Memory;
+
+/// What the engine keeps for Python.
+#[derive(Debug)]
+pub(crate) struct PythonHost;
+
+impl Host for PythonHost {
+    type Task = Py<Task>;
+    type Input = Py<PyAny>;
+}
+
+/// Base of the context that orchestrators are handed.
+#[pyclass(frozen, subclass, module = "durabletask._core")]
+#[derive(Debug)]
+pub(crate) struct RuntimeContext {
+    instance_id: Py<PyString>,
+    /// The engine's own flag again, to be read without the lock.
+    replaying: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// No Python code may run while this is locked: it could come back for the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) orchestration: Orchestration<PythonHost>,
+    names: Memory<Name>,
+    policies: Memory<Arc<RetryPolicy>>,
+}
+
+impl RuntimeContext {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_replaying(&self, replaying: bool) {
+        self.replaying.store(replaying, Ordering::Relaxed);
+        self.lock().orchestration.set_replaying(replaying);
+    }
+
+    fn name_of(&self, function: &Bound<'_, PyAny>) -> PyResult<Name> {
+        let known = self.lock().names.get(function);
+        if let Some(name) = known {
+            return Ok(name);
+        }
+        let name = convert::name_of(function)?;
+        self.lock().names.insert(function, name.clone());
+        Ok(name)
+    }
+
+    fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
+        let Some(policy) = policy else { return Ok(None) };
+        let known = self.lock().policies.get(policy);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let read = Arc::new(convert::retry_policy(policy)?);
+        self.lock().policies.insert(policy, Arc::clone(&read));
+        Ok(Some(read))
+    }
+
+    /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really
+    /// made is encoded at once, as it is now.
+    fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
+        match input {
+            None => Ok(Input::None),
+            Some(value) if self.replaying.load(Ordering::Relaxed) => Ok(Input::Deferred(value.unbind())),
+            Some(value) => Ok(Input::Encoded(payload::encode(&value)?.into())),
+        }
+    }
+}
+
+#[pymethods]
+impl RuntimeContext {
+    #[new]
+    fn new(instance_id: &Bound<'_, PyString>) -> PyResult<Self> {
+        Ok(Self {
+            instance_id: instance_id.clone().unbind(),
+            replaying: AtomicBool::new(true),
+            state: Mutex::new(State {
+                orchestration: Orchestration::new(instance_id.to_str()?),
+                names: Memory::new(),
+                policies: Memory::new(),
+            }),
+        })
+    }
+
+    #[getter]
+    fn instance_id(&self, py: Python<'_>) -> Py<PyString> {
+        self.instance_id.clone_ref(py)
+    }
+
+    /// The application this orchestration runs in; `None` before it has started.
+    #[getter]
+    fn app_id(&self) -> Option<String> {
+        self.lock().orchestration.app_id().map(str::to_owned)
+    }
+
+    #[getter]
+    fn current_utc_datetime<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let now = self.lock().orchestration.now();
+        convert::datetime(py, now)
+    }
+
+    #[getter]
+    fn is_replaying(&self) -> bool {
+        self.replaying.load(Ordering::Relaxed)
+    }
+
+    fn set_custom_status(&self, py: Python<'_>, custom_status: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let status = match custom_status {
+            None => None,
+            Some(status) => Some(match status.cast::<PyString>() {
+                Ok(text) => text.to_str()?.to_owned(),
+                Err(_) => {
+                    let message =
+                        c"set_custom_status takes a string; anything else is encoded as JSON for now, and will be \
+                                    refused in a future version: pass json.dumps(value)";
+                    PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+                    payload::encode(&status)?
+                }
+            }),
+        };
+        self.lock().orchestration.set_custom_status(status);
+        Ok(())
+    }
+
+    fn create_timer<'py>(&self, fire_at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Task>> {
+        let now = self.lock().orchestration.now();
+        let fire_at_time = convert::fire_time(fire_at, now)?;
+        let task = new_task(fire_at.py(), TaskClass::Timer)?;
+        self.lock().orchestration.create_timer(fire_at_time, task.clone().unbind());
+        Ok(task)
+    }
+
+    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None))]
+    fn call_activity<'py>(
+        &self,
+        activity: &Bound<'py, PyAny>,
+        input: Option<Bound<'py, PyAny>>,
+        retry_policy: Option<&Bound<'py, PyAny>>,
+        app_id: Option<&str>,
+    ) -> PyResult<Bound<'py, Task>> {
+        let name = self.name_of(activity)?;
+        let policy = self.policy_of(retry_policy)?;
+        let input = self.input(input)?;
+        let task = new_task(activity.py(), class_of_call(policy.as_ref()))?;
+        let call = ActivityCall { name, input, app_id: convert::shared_text(app_id) };
+        self.lock().orchestration.call_activity(call, policy, task.clone().unbind());
+        Ok(task)
+    }
+
+    #[pyo3(signature = (orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None))]
+    fn call_sub_orchestrator<'py>(
+        &self,
+        orchestrator: &Bound<'py, PyAny>,
+        input: Option<Bound<'py, PyAny>>,
+        instance_id: Option<&str>,
+        retry_policy: Option<&Bound<'py, PyAny>>,
+        app_id: Option<&str>,
+    ) -> PyResult<Bound<'py, Task>> {
+        let name = self.name_of(orchestrator)?;
+        let policy = self.policy_of(retry_policy)?;
+        let input = self.input(input)?;
+        let task = new_task(orchestrator.py(), class_of_call(policy.as_ref()))?;
+        let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
+        let call = SubOrchestrationCall { name, input, instance_id, app_id };
+        self.lock().orchestration.call_sub_orchestration(call, policy, task.clone().unbind());
+        Ok(task)
+    }
+
+    fn wait_for_external_event<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, Task>> {
+        let task = new_task(py, TaskClass::Completable)?;
+        let arrived = self.lock().orchestration.wait_for_external_event(name, task.clone().unbind());
+        if let Some(payload) = arrived {
+            let value = decode_or_none(py, payload.as_deref())?;
+            task.get().set_result(value.unbind())?;
+        }
+        Ok(task)
+    }
+
+    #[pyo3(signature = (new_input, *, save_events=false))]
+    fn continue_as_new(&self, new_input: Option<Py<PyAny>>, save_events: bool) {
+        let input = new_input.map_or(Input::None, Input::Deferred);
+        self.lock().orchestration.continue_as_new(input, save_events);
+    }
+
+    fn is_patched(&self, patch_name: &str) -> bool {
+        self.lock().orchestration.is_patched(patch_name)
+    }
+
+    fn uuid4<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = {
+            let orchestration = &mut self.lock().orchestration;
+            let seed = orchestration.next_guid();
+            seed.bytes(orchestration.instance_id())
+        };
+        let arguments = PyDict::new(py);
+        arguments.set_item("bytes", PyBytes::new(py, &bytes))?;
+        python::UUID.get(py)?.call((), Some(&arguments))
+    }
+
+    fn new_guid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.uuid4(py)
+    }
+}
+
+fn class_of_call(policy: Option<&Arc<RetryPolicy>>) -> TaskClass {
+    if policy.is_some() { TaskClass::Retryable } else { TaskClass::Completable }
+}
+
+/// A payload's value; no payload is `None`.
+pub(crate) fn decode_or_none<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    match json {
+        Some(json) => payload::decode(py, json),
+        None => Ok(py.None().into_bound(py)),
+    }
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<RuntimeContext>()
+}

@@ -1,0 +1,84 @@
+//! Failures on their way between Python exceptions, tasks and the sidecar's failure details.
+
+use durabletask_core::error::Error;
+use durabletask_core::{FailureDetails, wire};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::python;
+
+/// Why a task failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// As the history tells it.
+    Recorded { message: String, error_type: String, error_message: String, stack_trace: Option<String> },
+    /// As whoever called `CompletableTask.fail` tells it.
+    Given { message: String, details: Py<PyAny> },
+}
+
+impl Failure {
+    pub(crate) fn recorded(message: String, failure: &wire::Failure<'_>) -> Self {
+        Self::Recorded {
+            message,
+            error_type: failure.error_type.to_owned(),
+            error_message: failure.message.to_owned(),
+            stack_trace: failure.stack_trace.map(str::to_owned),
+        }
+    }
+
+    /// A new TaskFailedError. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
+    pub(crate) fn exception(&self, py: Python<'_>) -> PyResult<PyErr> {
+        let class = python::TASK_FAILED_ERROR.get(py)?;
+        let exception = match self {
+            Self::Given { message, details } => class.call1((message, details))?,
+            Self::Recorded { message, error_type, error_message, stack_trace } => {
+                let details = python::FAILURE_DETAILS.get(py)?.call1((error_message, error_type, stack_trace))?;
+                class.call1((message, details))?
+            }
+        };
+        Ok(PyErr::from_value(exception))
+    }
+}
+
+/// The failure details of an exception: class name, text, traceback (the user's frames), and whether a retry is useless.
+pub(crate) fn details(py: Python<'_>, error: &PyErr) -> FailureDetails {
+    let error_type = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| lossy(name.as_any()));
+    let is_non_retriable = error_type == durabletask_core::retry::NON_RETRYABLE;
+    let error_message =
+        error.value(py).str().map_or_else(|_| "<the exception has no text>".to_owned(), |text| lossy(text.as_any()));
+    FailureDetails {
+        error_type,
+        error_message,
+        stack_trace: Some(stack_trace(py, error).unwrap_or_default()),
+        inner_failure: None,
+        is_non_retriable,
+    }
+}
+
+fn stack_trace(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    let Some(traceback) = error.traceback(py) else { return Ok(String::new()) };
+    let lines = python::FORMAT_TB.get(py)?.call1((traceback,))?;
+    lines.try_iter()?.map(|line| line.map(|line| lossy(&line))).collect()
+}
+
+/// Text that may hold lone surrogates, which no message can.
+fn lossy(text: &Bound<'_, PyAny>) -> String {
+    text.cast::<pyo3::types::PyString>().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
+}
+
+/// The Python exception for an error of the engine.
+pub(crate) fn engine_error(py: Python<'_>, error: &Error) -> PyErr {
+    let class = match error {
+        Error::NonDeterminism(_) => &python::NON_DETERMINISM_ERROR,
+        Error::State(_) | Error::Corrupt(_) => &python::ORCHESTRATION_STATE_ERROR,
+    };
+    raised(py, class, error.to_string())
+}
+
+/// An exception of a class that is defined in Python; if even that can not be found, the error of looking for it.
+pub(crate) fn raised(py: Python<'_>, class: &python::Import, message: String) -> PyErr {
+    class
+        .get(py)
+        .and_then(|class| class.call1(PyTuple::new(py, [message])?))
+        .map_or_else(|error| error, PyErr::from_value)
+}

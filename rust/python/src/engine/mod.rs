@@ -1,0 +1,14 @@
+//! Bytes in, bytes out: the orchestrator's half of a worker.
+
+mod executor;
+pub(crate) mod failures;
+mod log;
+pub(crate) mod payload;
+pub(crate) mod python;
+mod turn;
+
+use pyo3::prelude::*;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<executor::Executor>()
+}

@@ -1,0 +1,61 @@
+//! Payloads: JSON on one side, Python values on the other.
+//!
+//! Whatever is simple is done here; the rest goes to `durabletask.internal.shared`, whose answer counts. So a payload
+//! means the same whichever way it takes.
+
+use jiter::{PythonParse, StringCacheMode};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt, PyString};
+
+use super::python;
+
+/// The key that marks objects to be read back as `SimpleNamespace`.
+const MARKER: &[u8] = b"__durabletask_autoobject__";
+
+/// Reads JSON.
+pub(crate) fn decode<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = json.as_bytes();
+    if let [b'"', inner @ .., b'"'] = bytes
+        && is_plain(inner)
+    {
+        return Ok(PyString::new(py, &json[1..json.len() - 1]).into_any());
+    }
+    if !(contains(bytes, b"{") && contains(bytes, MARKER)) {
+        let parser = PythonParse { allow_inf_nan: true, cache_mode: StringCacheMode::Keys, ..PythonParse::default() };
+        if let Ok(value) = parser.python_parse(py, bytes) {
+            return Ok(value);
+        }
+    }
+    python::FROM_JSON.get(py)?.call1((json,))
+}
+
+/// Writes JSON.
+pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        if let Ok(text) = text.to_str()
+            && text.is_ascii()
+            && is_plain(text.as_bytes())
+        {
+            return Ok(format!("\"{text}\""));
+        }
+    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        return Ok(if flag.is_true() { "true" } else { "false" }.to_owned());
+    } else if value.is_exact_instance_of::<PyInt>()
+        && let Ok(number) = value.extract::<i64>()
+    {
+        return Ok(number.to_string());
+    }
+    let encoded = python::TO_JSON.get(value.py())?.call1((value,))?;
+    encoded.extract()
+}
+
+/// Whether text stands in JSON as it is, between quotes.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    // No early exit, so that the compiler can look at many bytes at a time. 0x7f is written by json as it is.
+    !text.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(text, part).is_some()
+}

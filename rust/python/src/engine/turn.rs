@@ -1,0 +1,251 @@
+//! One turn: events go into the engine, and the user's generator or coroutine is resumed when its task completes.
+
+use durabletask_core::wire::{Corrupt, Event, Request, Span};
+use durabletask_core::{Error, Notice, Start, Step};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyIterator;
+use pyo3::types::iterator::PySendResult;
+
+use super::failures::{self, Failure};
+use super::log::Log;
+use super::{payload, python};
+use crate::context::{PythonHost, RuntimeContext, decode_or_none};
+use crate::tasks::{Task, TaskState};
+
+/// Why a turn stopped before its last event.
+pub(super) enum Stop {
+    /// The request is unreadable: it is answered, but says nothing about the orchestration.
+    Corrupt(Corrupt),
+    /// The orchestration fails with this exception.
+    Failed(PyErr),
+    /// Another worker may have the version that the history asks for.
+    VersionNotRegistered,
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Corrupt> for Stop {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+/// The user's code between two tasks.
+struct Routine<'py> {
+    iterator: Bound<'py, PyIterator>,
+    /// A generator is sent the results of what it yields; a coroutine's awaiters fetch them themselves.
+    takes_results: bool,
+}
+
+/// An orchestrator that is being driven.
+pub(super) struct Turn<'a, 'py> {
+    py: Python<'py>,
+    registry: &'a Bound<'py, PyAny>,
+    log: &'a Log<'py>,
+    context: Bound<'py, RuntimeContext>,
+    routine: Option<Routine<'py>>,
+    awaited: Option<Bound<'py, Task>>,
+}
+
+impl<'a, 'py> Turn<'a, 'py> {
+    pub(super) fn new(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, context: Bound<'py, RuntimeContext>) -> Self {
+        Self { py: context.py(), registry, log, context, routine: None, awaited: None }
+    }
+
+    /// Applies all events of a request.
+    pub(super) fn run(&mut self, request: &Request<'_>) -> Result<(), Stop> {
+        for event in request.past_events() {
+            self.apply(event?)?;
+        }
+        self.log.unconfirmed(self.context.get())?;
+        self.context.get().set_replaying(false);
+        for event in request.new_events() {
+            self.apply(event?)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn apply(&mut self, raw: Span<'_>) -> Result<(), Stop> {
+        let event = Event::decode(raw)?;
+        let (step, more) = {
+            let orchestration = &mut self.context.get().lock().orchestration;
+            let step = orchestration.apply(&event);
+            (step, orchestration.has_released())
+        };
+        let resumed = self.take(step)?;
+        if more || resumed { self.apply_released() } else { Ok(()) }
+    }
+
+    /// Applies events that had to wait until now.
+    fn apply_released(&mut self) -> Result<(), Stop> {
+        loop {
+            let Some(raw) = self.context.get().lock().orchestration.next_released() else { return Ok(()) };
+            let event = Event::decode(Span::whole(&raw))?;
+            let step = self.context.get().lock().orchestration.apply_again(&event);
+            self.take(step)?;
+        }
+    }
+
+    /// Does what the engine asks for, and says whether user code has run.
+    #[inline]
+    fn take(&mut self, step: Result<Step<'_, PythonHost>, Error>) -> Result<bool, Stop> {
+        match step.map_err(|error| self.engine_error(error))? {
+            Step::Continue => return Ok(false),
+            Step::Complete(task, json) => {
+                let value = decode_or_none(self.py, json)?;
+                self.settled(task.get().set_result(value.unbind()).is_ok())?;
+            }
+            Step::Fail(task, message, failure) => {
+                self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())?;
+            }
+            Step::Start(start) => self.start(start)?,
+            Step::Ignored(notice) => {
+                self.notice(notice)?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on after a task was completed. A task that the user's code completed itself stays as it is.
+    #[inline]
+    fn settled(&mut self, first: bool) -> Result<(), Stop> {
+        if first { self.resume() } else { Ok(()) }
+    }
+
+    fn engine_error(&self, error: Error) -> Stop {
+        match error {
+            Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
+            error => Stop::Failed(failures::engine_error(self.py, &error)),
+        }
+    }
+
+    fn notice(&self, notice: Notice) -> PyResult<()> {
+        let context = self.context.get();
+        if context.lock().orchestration.is_replaying() {
+            return Ok(());
+        }
+        match notice {
+            Notice::UnexpectedCompletion(event, id) => self.log.unexpected_completion(context, event, id),
+            Notice::Buffered => Ok(()),
+        }
+    }
+
+    fn start(&mut self, start: Start<'_>) -> Result<(), Stop> {
+        let version = self.context.get().lock().orchestration.version_from_history().map(str::to_owned);
+        let found = self
+            .registry
+            .call_method1(intern!(self.py, "get_orchestrator"), (start.name, version))
+            .map_err(|error| self.lookup_error(error))?;
+        let (function, version_used): (Bound<'py, PyAny>, Option<String>) = found.extract().map_err(Stop::Failed)?;
+        if function.is_none() {
+            let message = format!("A '{}' orchestrator was not registered.", start.name);
+            return Err(Stop::Failed(failures::raised(self.py, &python::ORCHESTRATOR_NOT_REGISTERED, message)));
+        }
+        if let Some(version) = version_used {
+            self.context.get().lock().orchestration.set_version_used(version);
+        }
+        let input = decode_or_none(self.py, start.input)?;
+        let returned = function.call1((&self.context, input))?;
+        match Routine::of(&returned)? {
+            Some(routine) => {
+                self.routine = Some(routine);
+                let first = self.send(self.py.None().into_bound(self.py))?;
+                self.awaited = first;
+                self.resume()
+            }
+            None => self.complete(&returned),
+        }
+    }
+
+    fn lookup_error(&self, error: PyErr) -> Stop {
+        match python::VERSION_NOT_REGISTERED.get(self.py) {
+            Ok(class) if error.matches(self.py, class).unwrap_or(false) => Stop::VersionNotRegistered,
+            _ => Stop::Failed(error),
+        }
+    }
+
+    /// Resumes the user's code as long as what it waits for has completed.
+    fn resume(&mut self) -> Result<(), Stop> {
+        while let Some(awaited) = &self.awaited {
+            let next = match awaited.get().state(self.py)? {
+                TaskState::Pending => return Ok(()),
+                TaskState::Completed(value) => self.send(value)?,
+                TaskState::Failed(error) => self.throw(error)?,
+            };
+            self.awaited = next;
+        }
+        Ok(())
+    }
+
+    /// Resumes the user's code with a value; returns the task that it waits for next, or `None` if it has ended.
+    #[inline]
+    fn send(&self, value: Bound<'py, PyAny>) -> Result<Option<Bound<'py, Task>>, Stop> {
+        let Some(routine) = &self.routine else { return Ok(None) };
+        let value = if routine.takes_results { value } else { self.py.None().into_bound(self.py) };
+        match routine.iterator.send(&value)? {
+            PySendResult::Next(yielded) => Self::task(yielded).map(Some),
+            PySendResult::Return(result) => self.complete(&result).map(|()| None),
+        }
+    }
+
+    fn throw(&self, error: PyErr) -> Result<Option<Bound<'py, Task>>, Stop> {
+        let Some(routine) = &self.routine else { return Ok(None) };
+        if !routine.takes_results {
+            // The awaiter raises it.
+            return self.send(self.py.None().into_bound(self.py));
+        }
+        let thrown = routine.iterator.call_method1(intern!(self.py, "throw"), (error.into_value(self.py),));
+        match thrown {
+            Ok(yielded) => Self::task(yielded).map(Some),
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(self.py) => {
+                let result = error.value(self.py).getattr(intern!(self.py, "value"))?;
+                self.complete(&result).map(|()| None)
+            }
+            Err(error) => Err(Stop::Failed(error)),
+        }
+    }
+
+    fn task(yielded: Bound<'py, PyAny>) -> Result<Bound<'py, Task>, Stop> {
+        yielded.cast_into::<Task>().map_err(|error| {
+            let yielded = error.into_inner();
+            let class = yielded.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
+            Stop::Failed(PyTypeError::new_err(format!(
+                "The orchestrator yielded or awaited an object of type {class}, which is no durable task. Only tasks that the \
+                 context returned (call_activity, create_timer, …), when_all and when_any can be waited for; do everything \
+                 else in an activity."
+            )))
+        })
+    }
+
+    fn complete(&self, result: &Bound<'py, PyAny>) -> Result<(), Stop> {
+        let context = self.context.get();
+        if !context.lock().orchestration.is_complete() {
+            let json = if result.is_none() { None } else { Some(payload::encode(result)?) };
+            context.lock().orchestration.complete(json);
+        }
+        Ok(())
+    }
+}
+
+impl<'py> Routine<'py> {
+    /// The routine behind what an orchestrator function returned; `None` if that is its result already.
+    fn of(returned: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        if python::GENERATOR_TYPE.is_instance(returned)? {
+            let iterator = returned.cast::<PyIterator>()?.clone();
+            return Ok(Some(Self { iterator, takes_results: true }));
+        }
+        if python::COROUTINE_TYPE.is_instance(returned)? {
+            let iterator = returned.call_method0(intern!(returned.py(), "__await__"))?.cast_into::<PyIterator>()?;
+            return Ok(Some(Self { iterator, takes_results: false }));
+        }
+        Ok(None)
+    }
+}

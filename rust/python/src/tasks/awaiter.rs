@@ -1,0 +1,36 @@
+//! `await task`: hands the task to the engine until it has completed.
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+
+use super::{Task, TaskState};
+
+/// What `Task.__await__` returns. It yields the task while that is pending, and the engine resumes the coroutine with
+/// `None` when it no longer is; so a completed task is awaited without a detour.
+#[pyclass(frozen, module = "durabletask._core")]
+#[derive(Debug)]
+pub(crate) struct TaskAwaiter {
+    task: Py<Task>,
+}
+
+impl TaskAwaiter {
+    pub(super) fn new(task: Py<Task>) -> Self {
+        Self { task }
+    }
+}
+
+#[pymethods]
+impl TaskAwaiter {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<Task>> {
+        match self.task.get().state(py)? {
+            TaskState::Pending => Ok(self.task.clone_ref(py)),
+            // A tuple as the only argument would be taken for all arguments of the exception, hence a tuple around it.
+            TaskState::Completed(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+            TaskState::Failed(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `when_all` and `when_any`.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use pyo3::exceptions::{PyRecursionError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::{COMPLETIONS, FAILURES, Kind, Task};
+use crate::engine::failures::Failure;
+
+/// Composites in composites, at most: their state is found by recursion.
+const MAX_DEPTH: usize = 200;
+
+/// A task made of tasks.
+#[derive(Debug)]
+pub(super) struct Composite {
+    children: Vec<Py<Task>>,
+    rule: Rule,
+    depth: usize,
+    result: OnceLock<Py<PyAny>>,
+}
+
+#[derive(Debug)]
+enum Rule {
+    All {
+        done: OnceLock<AllDone>,
+        /// All children before this one have completed.
+        cursor: AtomicUsize,
+        /// `FAILURES` when the children were last searched for one.
+        failures_seen: AtomicU64,
+    },
+    Any {
+        done: OnceLock<AnyDone>,
+        /// `COMPLETIONS` when the children were last searched.
+        completions_seen: AtomicU64,
+    },
+}
+
+#[derive(Debug)]
+struct AllDone {
+    stamp: u64,
+    failed: Option<usize>,
+}
+
+#[derive(Debug)]
+struct AnyDone {
+    stamp: u64,
+    winner: Option<usize>,
+}
+
+impl Composite {
+    fn new(tasks: &Bound<'_, PyAny>, rule: impl FnOnce(&[Py<Task>]) -> Rule) -> PyResult<Task> {
+        let mut children = Vec::with_capacity(tasks.len().unwrap_or(0));
+        for task in tasks.try_iter()? {
+            let task = task?;
+            let task = task.cast::<Task>().map_err(|_| not_a_task(&task))?;
+            children.push(task.clone().unbind());
+        }
+        let depth = 1 + children.iter().map(|child| child.get().depth()).max().unwrap_or(0);
+        if depth > MAX_DEPTH {
+            let message = format!("when_all and when_any are nested {depth} deep; at most {MAX_DEPTH} are supported");
+            return Err(PyRecursionError::new_err(message));
+        }
+        let rule = rule(&children);
+        Ok(Task { kind: Kind::Composite(Box::new(Self { children, rule, depth, result: OnceLock::new() })) })
+    }
+
+    fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
+        Self::new(tasks, |_| Rule::All {
+            done: OnceLock::new(),
+            cursor: AtomicUsize::new(0),
+            failures_seen: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    fn any(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
+        Self::new(tasks, |children| {
+            let done = OnceLock::new();
+            let completions_seen = COMPLETIONS.load(Ordering::Relaxed);
+            // Among tasks that had completed before the question was asked, the first in the list wins.
+            let winner = children.iter().position(|child| child.get().stamp().is_some());
+            if winner.is_some() || children.is_empty() {
+                let stamp = winner.and_then(|winner| children[winner].get().stamp()).unwrap_or(0);
+                let _ = done.set(AnyDone { stamp, winner });
+            }
+            Rule::Any { done, completions_seen: AtomicU64::new(completions_seen) }
+        })
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// When the composite completed. A stamp tells it exactly, however late it is asked for.
+    pub(super) fn stamp(&self) -> Option<u64> {
+        match &self.rule {
+            Rule::All { done, cursor, failures_seen } => {
+                let found = done.get().map(|done| done.stamp);
+                found.or_else(|| self.look_for_all(done, cursor, failures_seen))
+            }
+            Rule::Any { done, completions_seen } => {
+                let found = done.get().map(|done| done.stamp);
+                found.or_else(|| self.look_for_any(done, completions_seen))
+            }
+        }
+    }
+
+    fn look_for_all(&self, done: &OnceLock<AllDone>, cursor: &AtomicUsize, seen: &AtomicU64) -> Option<u64> {
+        let failures = FAILURES.load(Ordering::Relaxed);
+        if seen.swap(failures, Ordering::Relaxed) != failures
+            && let Some((stamp, index)) = self.first_completed(|child| child.failure().is_some())
+        {
+            return Some(done.get_or_init(|| AllDone { stamp, failed: Some(index) }).stamp);
+        }
+        let mut next = cursor.load(Ordering::Relaxed);
+        while let Some(child) = self.children.get(next) {
+            if child.get().stamp().is_none() {
+                cursor.store(next, Ordering::Relaxed);
+                return None;
+            }
+            next += 1;
+        }
+        let last = self.children.iter().filter_map(|child| child.get().stamp()).max();
+        Some(done.get_or_init(|| AllDone { stamp: last.unwrap_or(0), failed: None }).stamp)
+    }
+
+    fn look_for_any(&self, done: &OnceLock<AnyDone>, seen: &AtomicU64) -> Option<u64> {
+        let completions = COMPLETIONS.load(Ordering::Relaxed);
+        if seen.swap(completions, Ordering::Relaxed) == completions {
+            return None;
+        }
+        let (stamp, winner) = self.first_completed(|_| true)?;
+        Some(done.get_or_init(|| AnyDone { stamp, winner: Some(winner) }).stamp)
+    }
+
+    /// The stamp and the place of the child that completed before all others of its kind.
+    fn first_completed(&self, kind: impl Fn(&Task) -> bool) -> Option<(u64, usize)> {
+        let completed = self.children.iter().enumerate().filter_map(|(index, child)| {
+            let child = child.get();
+            child.stamp().filter(|_| kind(child)).map(|stamp| (stamp, index))
+        });
+        completed.min()
+    }
+
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match &self.rule {
+            Rule::All { done, .. } => self.children.get(done.get()?.failed?)?.get().failure(),
+            Rule::Any { .. } => None,
+        }
+    }
+
+    /// The value of a composite that completed without failing.
+    pub(super) fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(result) = self.result.get() {
+            return Ok(result.bind(py).clone());
+        }
+        let result = match &self.rule {
+            Rule::All { .. } => {
+                let results: PyResult<Vec<_>> = self.children.iter().map(|child| child.get().get_result(py)).collect();
+                PyList::new(py, results?)?.into_any()
+            }
+            Rule::Any { done, .. } => match done.get().and_then(|done| done.winner) {
+                Some(winner) => self.children[winner].bind(py).clone().into_any(),
+                None => PyList::empty(py).into_any(),
+            },
+        };
+        Ok(self.result.get_or_init(|| result.unbind()).bind(py).clone())
+    }
+
+    fn completed_children(&self) -> usize {
+        self.children.iter().filter(|child| child.get().stamp().is_some()).count()
+    }
+}
+
+fn not_a_task(found: &Bound<'_, PyAny>) -> PyErr {
+    let class = found.get_type();
+    let name = class.name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!(
+        "expected durable tasks, as call_activity, create_timer and their like return them; found {name}"
+    ))
+}
+
+/// A task that is composed of other tasks.
+#[pyclass(frozen, subclass, generic, extends = Task, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct CompositeTask;
+
+#[pymethods]
+impl CompositeTask {
+    /// The tasks it is composed of.
+    fn get_tasks<'py>(slf: PyRef<'py, Self>, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, slf.as_super().composite()?.children.iter().map(|child| child.clone_ref(py)))
+    }
+}
+
+/// Completes when all its tasks have completed, or as soon as one has failed.
+#[pyclass(frozen, subclass, generic, extends = CompositeTask, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct WhenAllTask;
+
+#[pymethods]
+impl WhenAllTask {
+    #[new]
+    fn new(tasks: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(PyClassInitializer::from(Composite::all(tasks)?).add_subclass(CompositeTask).add_subclass(Self))
+    }
+
+    /// How many of its tasks have not completed yet.
+    #[getter]
+    fn pending_tasks(slf: PyRef<'_, Self>) -> PyResult<usize> {
+        let composite = slf.as_super().as_super().composite()?;
+        Ok(composite.children.len() - composite.completed_children())
+    }
+
+    /// How many of its tasks have completed or failed.
+    fn get_completed_tasks(slf: PyRef<'_, Self>) -> PyResult<usize> {
+        Ok(slf.as_super().as_super().composite()?.completed_children())
+    }
+}
+
+/// Completes with the first of its tasks that completes or fails; its result is that task.
+#[pyclass(frozen, subclass, generic, extends = CompositeTask, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct WhenAnyTask;
+
+#[pymethods]
+impl WhenAnyTask {
+    #[new]
+    fn new(tasks: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
+        Ok(PyClassInitializer::from(Composite::any(tasks)?).add_subclass(CompositeTask).add_subclass(Self))
+    }
+}
+
+/// A task that completes when all of `tasks` have completed, with the list of their results, or fails as soon as one fails.
+#[pyfunction]
+fn when_all<'py>(tasks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, WhenAllTask>> {
+    Bound::new(tasks.py(), WhenAllTask::new(tasks)?)
+}
+
+/// A task that completes as soon as one of `tasks` completes or fails, with that task as its result.
+#[pyfunction]
+fn when_any<'py>(tasks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, WhenAnyTask>> {
+    Bound::new(tasks.py(), WhenAnyTask::new(tasks)?)
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<CompositeTask>()?;
+    module.add_class::<WhenAllTask>()?;
+    module.add_class::<WhenAnyTask>()?;
+    module.add_function(wrap_pyfunction!(when_all, module)?)?;
+    module.add_function(wrap_pyfunction!(when_any, module)?)
+}

@@ -1,0 +1,251 @@
+//! The tasks that orchestrators wait for.
+//!
+//! A task knows whether and when it completed; composites ask their children instead of being told by them. So a task may
+//! belong to any number of composites, nothing points from a child to its parents, and abandoned composites cost nothing.
+
+mod awaiter;
+mod composite;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::PyClass;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::engine::failures::Failure;
+use awaiter::TaskAwaiter;
+use composite::Composite;
+
+/// Orders completions: of two tasks, the one that completed first has the lower stamp. One count for the process is
+/// enough, since stamps are only compared inside an orchestration.
+static COMPLETIONS: AtomicU64 = AtomicU64::new(0);
+/// How many tasks failed so far; while it stands still, `when_all` need not look for failed children.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// Something that an orchestrator can wait for with `yield` or `await`.
+#[pyclass(frozen, subclass, generic, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct Task {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Leaf(OnceLock<Completion>),
+    Composite(Box<Composite>),
+}
+
+/// How a task ended.
+#[derive(Debug)]
+struct Completion {
+    stamp: u64,
+    value: Result<Py<PyAny>, Box<Failure>>,
+}
+
+/// What a task has for whoever waits for it.
+pub(crate) enum TaskState<'py> {
+    Pending,
+    Completed(Bound<'py, PyAny>),
+    Failed(PyErr),
+}
+
+/// The task was completed or failed before.
+#[derive(Debug)]
+pub(crate) struct AlreadyCompleted;
+
+impl From<AlreadyCompleted> for PyErr {
+    fn from(_: AlreadyCompleted) -> Self {
+        PyValueError::new_err("The task has already completed.")
+    }
+}
+
+impl Task {
+    fn leaf() -> Self {
+        Self { kind: Kind::Leaf(OnceLock::new()) }
+    }
+
+    /// Completes the task with a value.
+    pub(crate) fn set_result(&self, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
+        self.set(Ok(value))
+    }
+
+    /// Completes the task with a failure.
+    pub(crate) fn set_failure(&self, failure: Failure) -> Result<(), AlreadyCompleted> {
+        self.set(Err(Box::new(failure)))
+    }
+
+    fn set(&self, value: Result<Py<PyAny>, Box<Failure>>) -> Result<(), AlreadyCompleted> {
+        let Kind::Leaf(completion) = &self.kind else { return Err(AlreadyCompleted) };
+        let failed = value.is_err();
+        let stamp = COMPLETIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        completion.set(Completion { stamp, value }).map_err(|_| AlreadyCompleted)?;
+        if failed {
+            FAILURES.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// When the task completed, in the order of completions; `None` if it has not.
+    #[inline]
+    fn stamp(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Leaf(completion) => completion.get().map(|completion| completion.stamp),
+            Kind::Composite(composite) => composite.stamp(),
+        }
+    }
+
+    /// The failure that the task ended with.
+    fn failure(&self) -> Option<&Failure> {
+        match &self.kind {
+            Kind::Leaf(completion) => completion.get()?.value.as_ref().err().map(AsRef::as_ref),
+            Kind::Composite(composite) => composite.failure(),
+        }
+    }
+
+    /// The task's state, with its value or the exception to raise.
+    #[inline]
+    pub(crate) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
+        match &self.kind {
+            Kind::Leaf(completion) => Ok(match completion.get() {
+                None => TaskState::Pending,
+                Some(Completion { value: Ok(value), .. }) => TaskState::Completed(value.bind(py).clone()),
+                Some(Completion { value: Err(failure), .. }) => TaskState::Failed(failure.exception(py)?),
+            }),
+            Kind::Composite(composite) if composite.stamp().is_none() => Ok(TaskState::Pending),
+            Kind::Composite(composite) => match composite.failure() {
+                Some(failure) => Ok(TaskState::Failed(failure.exception(py)?)),
+                None => composite.result(py).map(TaskState::Completed),
+            },
+        }
+    }
+
+    /// How many composites stand one inside the other below this task, itself included.
+    fn depth(&self) -> usize {
+        match &self.kind {
+            Kind::Leaf(_) => 0,
+            Kind::Composite(composite) => composite.depth(),
+        }
+    }
+
+    fn composite(&self) -> PyResult<&Composite> {
+        match &self.kind {
+            Kind::Composite(composite) => Ok(composite),
+            Kind::Leaf(_) => Err(PyValueError::new_err("The task is not composed of other tasks.")),
+        }
+    }
+}
+
+#[pymethods]
+impl Task {
+    /// Whether the task has completed or failed.
+    #[getter]
+    fn is_complete(&self) -> bool {
+        self.stamp().is_some()
+    }
+
+    /// Whether the task has failed.
+    #[getter]
+    fn is_failed(&self) -> bool {
+        self.stamp().is_some() && self.failure().is_some()
+    }
+
+    /// The task's result; raises its TaskFailedError if it failed, and ValueError if it has not completed.
+    fn get_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.state(py)? {
+            TaskState::Pending => Err(PyValueError::new_err("The task has not completed.")),
+            TaskState::Completed(value) => Ok(value),
+            TaskState::Failed(error) => Err(error),
+        }
+    }
+
+    /// The TaskFailedError that the task failed with; raises ValueError if it has not failed.
+    fn get_exception(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.state(py)? {
+            TaskState::Failed(error) => Ok(error.into_value(py).into_any()),
+            _ => Err(PyValueError::new_err("The task has not failed.")),
+        }
+    }
+
+    fn __await__(slf: Bound<'_, Self>) -> TaskAwaiter {
+        TaskAwaiter::new(slf.unbind())
+    }
+}
+
+/// A task that somebody completes: an activity, a sub-orchestration, an external event.
+#[pyclass(frozen, subclass, generic, extends = Task, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct CompletableTask;
+
+#[pymethods]
+impl CompletableTask {
+    #[new]
+    fn new() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Task::leaf()).add_subclass(Self)
+    }
+
+    /// Completes the task; raises ValueError if it has completed before.
+    fn complete(slf: PyRef<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        Ok(slf.as_super().set_result(result)?)
+    }
+
+    /// Fails the task with a TaskFailedError of this message and these details; raises ValueError if it has completed before.
+    fn fail(slf: PyRef<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
+        Ok(slf.as_super().set_failure(Failure::Given { message, details })?)
+    }
+}
+
+/// A task that a durable timer completes.
+#[pyclass(frozen, subclass, generic, extends = CompletableTask, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct TimerTask;
+
+#[pymethods]
+impl TimerTask {
+    #[new]
+    fn new() -> PyClassInitializer<Self> {
+        CompletableTask::new().add_subclass(Self)
+    }
+}
+
+/// A call that is made again when it fails, as its retry policy says.
+#[pyclass(frozen, subclass, generic, extends = CompletableTask, module = "durabletask.task")]
+#[derive(Debug)]
+pub(crate) struct RetryableTask;
+
+#[pymethods]
+impl RetryableTask {
+    #[new]
+    fn new() -> PyClassInitializer<Self> {
+        CompletableTask::new().add_subclass(Self)
+    }
+}
+
+/// Which class a task of the engine has.
+#[derive(Clone, Copy)]
+pub(crate) enum TaskClass {
+    Completable,
+    Timer,
+    Retryable,
+}
+
+/// A new task that has not completed.
+pub(crate) fn new_task(py: Python<'_>, class: TaskClass) -> PyResult<Bound<'_, Task>> {
+    Ok(match class {
+        TaskClass::Completable => create(py, CompletableTask::new())?.into_super(),
+        TaskClass::Timer => create(py, TimerTask::new())?.into_super().into_super(),
+        TaskClass::Retryable => create(py, RetryableTask::new())?.into_super().into_super(),
+    })
+}
+
+fn create<T: PyClass>(py: Python<'_>, initializer: PyClassInitializer<T>) -> PyResult<Bound<'_, T>> {
+    Bound::new(py, initializer)
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Task>()?;
+    module.add_class::<CompletableTask>()?;
+    module.add_class::<TimerTask>()?;
+    module.add_class::<RetryableTask>()?;
+    composite::register(module)
+}
