@@ -1,0 +1,178 @@
+//! Work items, as far as the worker's dispatcher has to know them.
+//!
+//! An orchestrator's request stays undecoded: its history can be megabytes, and the engine reads it when its turn comes. A
+//! work item that is malformed still yields what could be read, so that it can be answered.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::wire::{Field, Fields, Value};
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<WorkItem>()?;
+    module.add_function(wrap_pyfunction!(decode_work_item, module)?)
+}
+
+/// One item of the stream, all of it that is small.
+#[pyclass(frozen, get_all, module = "durabletask._core")]
+struct WorkItem {
+    /// "orchestrator", "activity" or "other".
+    kind: &'static str,
+    instance_id: Py<PyString>,
+    execution_id: Option<Py<PyString>>,
+    completion_token: Py<PyString>,
+    /// What is wrong with the bytes, and where; None: nothing that was looked at.
+    problem: Option<String>,
+    name: Py<PyString>,
+    version: Option<Py<PyString>>,
+    task_id: i32,
+    /// None: absent. An empty text is another thing.
+    input: Option<Py<PyString>>,
+    task_execution_id: Py<PyString>,
+    trace_parent: Option<Py<PyString>>,
+    trace_state: Option<Py<PyString>>,
+}
+
+#[derive(Default)]
+struct View<'a> {
+    kind: &'static str,
+    instance_id: &'a str,
+    execution_id: Option<&'a str>,
+    completion_token: &'a str,
+    problem: Option<String>,
+    name: &'a str,
+    version: Option<&'a str>,
+    task_id: i32,
+    input: Option<&'a str>,
+    task_execution_id: &'a str,
+    trace_parent: Option<&'a str>,
+    trace_state: Option<&'a str>,
+}
+
+#[pyfunction]
+fn decode_work_item(py: Python<'_>, data: &[u8]) -> WorkItem {
+    let view = View::of(data);
+    let text = |text: &str| PyString::new(py, text).unbind();
+    WorkItem {
+        kind: view.kind,
+        instance_id: text(view.instance_id),
+        execution_id: view.execution_id.map(text),
+        completion_token: text(view.completion_token),
+        problem: view.problem,
+        name: text(view.name),
+        version: view.version.map(text),
+        task_id: view.task_id,
+        input: view.input.map(text),
+        task_execution_id: text(view.task_execution_id),
+        trace_parent: view.trace_parent.map(text),
+        trace_state: view.trace_state.map(text),
+    }
+}
+
+impl<'a> View<'a> {
+    fn of(data: &'a [u8]) -> Self {
+        let mut view = View {
+            kind: "other",
+            ..View::default()
+        };
+        view.read("WorkItem", data, |view, field| {
+            match field.number {
+                1 => {
+                    view.kind = "orchestrator";
+                    view.read(
+                        "OrchestratorRequest",
+                        field.value.bytes()?,
+                        Self::orchestrator_field,
+                    );
+                }
+                2 => {
+                    view.kind = "activity";
+                    view.read(
+                        "ActivityRequest",
+                        field.value.bytes()?,
+                        Self::activity_field,
+                    );
+                }
+                10 => view.completion_token = field.value.text()?,
+                _ => {}
+            }
+            Ok(true)
+        });
+        view
+    }
+
+    /// Hands each field of a message to `take` until that returns false; notes the first problem.
+    fn read(
+        &mut self,
+        message: &str,
+        data: &'a [u8],
+        take: fn(&mut Self, &Field<'a>) -> Result<bool, String>,
+    ) {
+        for field in Fields::of(data) {
+            let outcome = match &field {
+                Ok(field) => take(self, field)
+                    .map_err(|problem| format!("{message}, field {}: {problem}", field.number)),
+                Err(error) => Err(format!(
+                    "{message}, byte {} of {}: {}",
+                    error.offset,
+                    data.len(),
+                    error.problem
+                )),
+            };
+            match outcome {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(problem) => {
+                    self.problem.get_or_insert(problem);
+                }
+            }
+        }
+    }
+
+    fn orchestrator_field(&mut self, field: &Field<'a>) -> Result<bool, String> {
+        match field.number {
+            1 => self.instance_id = field.value.text()?,
+            2 => self.execution_id = Some(field.value.wrapped_text()?),
+            // The events follow; whoever writes the ids after them has to be read to the end.
+            _ => return Ok(self.instance_id.is_empty()),
+        }
+        Ok(true)
+    }
+
+    fn activity_field(&mut self, field: &Field<'a>) -> Result<bool, String> {
+        let value = &field.value;
+        match field.number {
+            1 => self.name = value.text()?,
+            2 => self.version = Some(value.wrapped_text()?),
+            3 => self.input = Some(value.wrapped_text()?),
+            4 => {
+                for field in embedded(value)? {
+                    match field.number {
+                        1 => self.instance_id = field.value.text()?,
+                        2 => self.execution_id = Some(field.value.wrapped_text()?),
+                        _ => {}
+                    }
+                }
+            }
+            5 => self.task_id = value.int32()?,
+            6 => {
+                for field in embedded(value)? {
+                    match field.number {
+                        1 => self.trace_parent = Some(field.value.text()?),
+                        3 => self.trace_state = Some(field.value.wrapped_text()?),
+                        _ => {}
+                    }
+                }
+            }
+            7 => self.task_execution_id = value.text()?,
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+fn embedded<'a>(value: &Value<'a>) -> Result<Vec<Field<'a>>, String> {
+    Fields::of(value.bytes()?)
+        .map(|field| field.map_err(|error| error.problem))
+        .collect()
+}
