@@ -11,10 +11,10 @@ _Continuation = Callable[[Any, Any], Awaitable[Any]]
 
 
 class DefaultClientInterceptorImpl(
-    grpc_aio.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc_aio.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc_aio.StreamUnaryClientInterceptor,  # type: ignore[misc]
-    grpc_aio.StreamStreamClientInterceptor,  # type: ignore[misc]
+    grpc_aio.UnaryUnaryClientInterceptor,
+    grpc_aio.UnaryStreamClientInterceptor,
+    grpc_aio.StreamUnaryClientInterceptor,
+    grpc_aio.StreamStreamClientInterceptor,
 ):
     """Adds the same pairs of metadata to every call."""
 

@@ -1,0 +1,126 @@
+"""What the synchronous and the asyncio client have in common: all but the calling.
+
+Each function makes the request of one call from the arguments of the public method.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import grpc
+
+from durabletask import _core, task
+from durabletask._states import OrchestrationState, OrchestrationStatus, micros_of
+from durabletask._transport import backoff_delays, describe, is_connection_failure
+from durabletask.internal import shared
+from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
+
+# gRPC waits no longer than this many seconds for one answer; a wait that is to go on then asks
+# again.
+_LONGEST_CALL = 24 * 3600.0
+
+
+def encoded(value: Any) -> str | None:
+    """The JSON of a payload; None stands for no payload, and all else for itself, 0 and "" too."""
+    return None if value is None else shared.to_json(value)
+
+
+def name_of(orchestrator: task.Orchestrator[Any, Any] | str) -> str:
+    """The name of an orchestrator given as a function or as a name."""
+    return orchestrator if isinstance(orchestrator, str) else task.get_name(orchestrator)
+
+
+def create_request(
+    name: str,
+    input_value: Any,
+    instance_id: str | None,
+    start_at: datetime | None,
+    reuse_id_policy: OrchestrationIdReusePolicy | None,
+) -> tuple[str, bytes]:
+    """The instance id, generated if none is given, and the CreateInstanceRequest."""
+    new_id = instance_id or uuid.uuid4().hex
+    request = _core.encode_create_instance_request(
+        new_id,
+        name,
+        input=encoded(input_value),
+        start_at_micros=None if start_at is None else micros_of(start_at),
+        reuse_id_policy=None
+        if reuse_id_policy is None
+        else (list(reuse_id_policy.operationStatus), reuse_id_policy.action),
+    )
+    return new_id, request
+
+
+class Wait:
+    """One wait for an orchestration, over as many calls as it takes.
+
+    A call that loses its connection is made again until the time is up. To be used as: call with
+    `call_timeout`; on an error sleep for `pause_after(error)` and call again.
+    """
+
+    def __init__(self, logger: logging.Logger, instance_id: str, goal: str, timeout: float):
+        """`goal` is "start" or "complete"; `timeout` is in seconds, 0 for ever."""
+        self._logger = logger
+        self._instance_id = instance_id
+        self._goal = goal
+        self._deadline = None if timeout == 0 else time.monotonic() + timeout
+        self._delays: Iterator[float] | None = None
+        span = "indefinitely" if timeout == 0 else f"up to {timeout}s"
+        logger.info("Waiting %s for instance '%s' to %s.", span, instance_id, goal)
+
+    @property
+    def call_timeout(self) -> float:
+        """The timeout of the next call, in seconds."""
+        if self._deadline is None:
+            return _LONGEST_CALL
+        return min(max(self._deadline - time.monotonic(), 0.0), _LONGEST_CALL)
+
+    def pause_after(self, error: Any) -> float:
+        """How long to pause, in seconds, before calling again.
+
+        Raises:
+            TimeoutError: The time is up.
+            grpc.RpcError: `error`, if calling again is of no use.
+        """
+        timed_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        if not timed_out and not is_connection_failure(error):
+            raise error
+        left = None if self._deadline is None else self._deadline - time.monotonic()
+        if left is not None and left <= (0.01 if timed_out else 0.0):
+            raise TimeoutError(
+                f"Timed-out waiting for the orchestration to {self._goal}"
+            ) from error
+        if timed_out:
+            return 0.0
+        if self._delays is None:
+            self._logger.warning(
+                "Lost the connection while waiting for instance '%s' to %s; trying again. (%s)",
+                self._instance_id,
+                self._goal,
+                describe(error),
+            )
+            self._delays = backoff_delays(0.1, 5.0)
+        delay = next(self._delays)
+        return delay if left is None else min(delay, left)
+
+
+def log_outcome(logger: logging.Logger, state: OrchestrationState | None) -> None:
+    """Tell the log how an orchestration ended."""
+    if state is None:
+        return
+    if state.runtime_status is OrchestrationStatus.FAILED and state.failure_details is not None:
+        logger.info(
+            "Instance '%s' failed: [%s] %s",
+            state.instance_id,
+            state.failure_details.error_type,
+            state.failure_details.message,
+        )
+    elif state.runtime_status is OrchestrationStatus.TERMINATED:
+        logger.info("Instance '%s' was terminated.", state.instance_id)
+    elif state.runtime_status is OrchestrationStatus.COMPLETED:
+        logger.info("Instance '%s' completed.", state.instance_id)

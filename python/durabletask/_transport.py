@@ -1,0 +1,99 @@
+"""Calls to the sidecar: paths, channels, and which failures mean that the connection is gone.
+
+Messages cross gRPC as bytes: they are made and read in `durabletask._core`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from durabletask.internal import shared
+
+_SERVICE = "/TaskHubSidecarService/"
+
+# Failures of a stream or of the connection under it, in the words of gRPC implementations. They
+# arrive under codes that also mean other things, so the code alone does not tell.
+_CONNECTION_WORDS = (
+    "rst_stream",
+    "stream removed",
+    "goaway",
+    "too_many_pings",
+    "enhance_your_calm",
+    "connection reset",
+    "socket closed",
+    "broken pipe",
+)
+
+
+def path(method: str) -> str:
+    """The gRPC path of a method of the sidecar."""
+    return _SERVICE + method
+
+
+def open_channel(
+    host_address: str | None,
+    secure_channel: bool,
+    interceptors: Sequence[Any] | None,
+    options: Sequence[tuple[str, Any]] | None,
+) -> grpc.Channel:
+    """Open a channel by `internal.shared.get_grpc_channel`, whoever wrote it.
+
+    Packages replace that function, some with one that takes no options.
+    """
+    factory = shared.get_grpc_channel
+    if options and _takes_options(factory):
+        return factory(host_address, secure_channel, interceptors, options=options)
+    return factory(host_address, secure_channel, interceptors)
+
+
+def _takes_options(factory: Any) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return True
+    return "options" in parameters or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def is_connection_failure(error: Any) -> bool:
+    """Whether a call failed by losing its connection, so that it may succeed on another.
+
+    `error` is a `grpc.RpcError` of either API.
+    """
+    code = error.code()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return True
+    if code is grpc.StatusCode.CANCELLED:
+        return True  # by the other side: callers rule out that it was their own doing
+    if code in (
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ):
+        details = (error.details() or "").lower()
+        return any(words in details for words in _CONNECTION_WORDS)
+    return False
+
+
+def describe(error: Any) -> str:
+    """One line about a failed call: its status code and details."""
+    if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
+        return f"{error.code().name}: {error.details()}"
+    return f"{type(error).__name__}: {error}"
+
+
+def backoff_delays(first: float, longest: float) -> Iterator[float]:
+    """Pauses between attempts, in seconds: doubling up to `longest`, each within 50 % of its mean.
+
+    The spread keeps many workers from coming back in one moment.
+    """
+    delay = first
+    while True:
+        yield delay * random.uniform(0.5, 1.5)
+        delay = min(delay * 2, longest)

@@ -1,0 +1,5 @@
+"""The client for asyncio."""
+
+from durabletask.aio.client import AsyncTaskHubGrpcClient
+
+__all__ = ["AsyncTaskHubGrpcClient"]

@@ -1,0 +1,293 @@
+"""Starts, watches and steers orchestrations from asyncio; the twin of `durabletask.client`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio as grpc_aio
+
+from durabletask import _client_calls as calls
+from durabletask import _core, task
+from durabletask._states import (
+    HistoryEvent,
+    InstanceIdPage,
+    OrchestrationState,
+    OrchestrationStatus,
+    decode_history,
+    decode_state,
+)
+from durabletask._transport import path
+from durabletask.aio.internal.grpc_interceptor import DefaultClientInterceptorImpl
+from durabletask.aio.internal.shared import ClientInterceptor, get_grpc_aio_channel
+from durabletask.internal import shared
+from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
+from durabletask.task import TInput, TOutput
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["AsyncTaskHubGrpcClient", "OrchestrationState", "OrchestrationStatus"]
+
+
+class AsyncTaskHubGrpcClient:
+    """A client of one sidecar, for one event loop: make and use it inside a coroutine.
+
+    Calls that fail raise `grpc.aio.AioRpcError`, with `.code()` and `.details()`. Usable as an
+    asynchronous context manager, which closes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        host_address: str | None = None,
+        metadata: Sequence[tuple[str, str]] | None = None,
+        log_handler: logging.Handler | None = None,
+        log_formatter: logging.Formatter | None = None,
+        secure_channel: bool = False,
+        interceptors: Sequence[ClientInterceptor] | None = None,
+        channel_options: Sequence[tuple[str, Any]] | None = None,
+    ):
+        """Prepare a client; it connects at the first call.
+
+        Args:
+            host_address: `host:port`, with or without a scheme, or any gRPC target; None: from the
+                environment, else localhost:4001.
+            metadata: Added to every call.
+            log_handler: Where log lines go; None: to standard error.
+            log_formatter: How they look.
+            secure_channel: Whether to use TLS when the address has no scheme that says so.
+            interceptors: gRPC interceptors for asyncio; messages pass through them as bytes.
+            channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
+                of any size.
+        """
+        chain = list(interceptors or ())
+        if metadata:
+            chain.append(DefaultClientInterceptorImpl(metadata))
+        options = {**dict(shared.DEFAULT_CHANNEL_OPTIONS), **dict(channel_options or ())}
+        self._channel = get_grpc_aio_channel(
+            host_address, secure_channel, chain or None, list(options.items())
+        )
+        self._logger = shared.get_logger("client", log_handler, log_formatter)
+        self._closed = False
+        self._methods: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; calls in progress fail. Closing again does nothing."""
+        self._closed = True
+        await self._channel.close()
+
+    async def schedule_new_orchestration(
+        self,
+        orchestrator: task.Orchestrator[TInput, TOutput] | str,
+        *,
+        input: TInput | None = None,  # noqa: A002
+        instance_id: str | None = None,
+        start_at: datetime | None = None,
+        reuse_id_policy: OrchestrationIdReusePolicy | None = None,
+    ) -> str:
+        """Start an orchestration.
+
+        Args:
+            orchestrator: The function, or the name it is registered under.
+            input: A value that can be written as JSON.
+            instance_id: The id to give it; None: a generated one.
+            start_at: When to start it: UTC unless it has tzinfo; None: now.
+            reuse_id_policy: What to do if the id is taken; sidecars since Dapr 1.18 ignore it.
+
+        Returns:
+            Its instance id.
+
+        Raises:
+            grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
+        """
+        name = calls.name_of(orchestrator)
+        new_id, request = calls.create_request(name, input, instance_id, start_at, reuse_id_policy)
+        self._logger.info("Starting new '%s' instance with ID = '%s'.", name, new_id)
+        return _core.decode_create_instance_response(await self._call("StartInstance", request))
+
+    async def get_orchestration_state(
+        self, instance_id: str, *, fetch_payloads: bool = True
+    ) -> OrchestrationState | None:
+        """The state of an orchestration now, or None if there is none of this id.
+
+        `fetch_payloads` asks for its input, output and custom status too.
+        """
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        return decode_state(instance_id, await self._call("GetInstance", request))
+
+    async def wait_for_orchestration_start(
+        self, instance_id: str, *, fetch_payloads: bool = False, timeout: float = 0
+    ) -> OrchestrationState | None:
+        """Wait until an orchestration has run its first turn.
+
+        Args:
+            instance_id: Which one.
+            fetch_payloads: Whether to ask for its input, output and custom status too.
+            timeout: Seconds; 0 waits for ever. Connections may be lost and come back within that
+                time.
+
+        Raises:
+            TimeoutError: The time is up.
+        """
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        wait = calls.Wait(self._logger, instance_id, "start", timeout)
+        return decode_state(instance_id, await self._wait("WaitForInstanceStart", request, wait))
+
+    async def wait_for_orchestration_completion(
+        self, instance_id: str, *, fetch_payloads: bool = True, timeout: float = 0
+    ) -> OrchestrationState | None:
+        """Wait until an orchestration has ended, whichever way.
+
+        Args:
+            instance_id: Which one.
+            fetch_payloads: Whether to ask for its input, output and custom status too.
+            timeout: Seconds; 0 waits for ever. Connections may be lost and come back within that
+                time.
+
+        Raises:
+            TimeoutError: The time is up.
+        """
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        wait = calls.Wait(self._logger, instance_id, "complete", timeout)
+        response = await self._wait("WaitForInstanceCompletion", request, wait)
+        state = decode_state(instance_id, response)
+        calls.log_outcome(self._logger, state)
+        return state
+
+    async def raise_orchestration_event(
+        self, instance_id: str, event_name: str, *, data: Any = None
+    ) -> None:
+        """Send an event to an orchestration; one that has ended does not get it.
+
+        Names are compared without regard to case; `data` is a value that can be written as JSON.
+        """
+        request = _core.encode_raise_event_request(instance_id, event_name, calls.encoded(data))
+        self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
+        await self._call("RaiseEvent", request)
+
+    async def terminate_orchestration(
+        self, instance_id: str, *, output: Any = None, recursive: bool = True
+    ) -> None:
+        """End an orchestration from outside, with `output` as its output.
+
+        `recursive` ends what it started, too. Activities that are running are not interrupted.
+        """
+        request = _core.encode_terminate_request(
+            instance_id, calls.encoded(output), recursive=recursive
+        )
+        self._logger.info("Terminating instance '%s'.", instance_id)
+        await self._call("TerminateInstance", request)
+
+    async def suspend_orchestration(self, instance_id: str) -> None:
+        """Hold an orchestration: events reach it only after it is resumed."""
+        self._logger.info("Suspending instance '%s'.", instance_id)
+        await self._call("SuspendInstance", _core.encode_suspend_request(instance_id))
+
+    async def resume_orchestration(self, instance_id: str) -> None:
+        """Let a suspended orchestration go on."""
+        self._logger.info("Resuming instance '%s'.", instance_id)
+        await self._call("ResumeInstance", _core.encode_resume_request(instance_id))
+
+    async def purge_orchestration(
+        self, instance_id: str, recursive: bool = True, *, force: bool = False
+    ) -> int:
+        """Delete all that is stored about an orchestration that has ended.
+
+        Args:
+            instance_id: Which one.
+            recursive: Whether to delete those that it started, too.
+            force: Whether to delete it even if it has not ended; not every sidecar does.
+
+        Returns:
+            How many were deleted.
+        """
+        request = _core.encode_purge_instances_request(
+            instance_id, recursive=recursive, force=force or None
+        )
+        self._logger.info("Purging instance '%s'.", instance_id)
+        deleted, _complete = _core.decode_purge_instances_response(
+            await self._call("PurgeInstances", request)
+        )
+        return deleted
+
+    async def rerun_orchestration(
+        self,
+        instance_id: str,
+        event_id: int,
+        *,
+        new_instance_id: str | None = None,
+        input: Any = None,  # noqa: A002
+        overwrite_input: bool = False,
+    ) -> str:
+        """Run a copy of an orchestration that has ended, from one of its events on.
+
+        Args:
+            instance_id: What to copy.
+            event_id: The id of the action in its history from which to run again.
+            new_instance_id: The copy's id; None: a generated one.
+            input: Another input for that action, if `overwrite_input` is set.
+            overwrite_input: Whether `input` replaces the recorded one.
+
+        Returns:
+            The id of the copy.
+        """
+        request = _core.encode_rerun_request(
+            instance_id,
+            event_id,
+            new_instance_id=new_instance_id,
+            input=calls.encoded(input),
+            overwrite_input=overwrite_input,
+        )
+        self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
+        return _core.decode_rerun_response(await self._call("RerunWorkflowFromEvent", request))
+
+    async def list_instance_ids(
+        self, *, page_size: int | None = None, continuation_token: str | None = None
+    ) -> InstanceIdPage:
+        """A page of the ids of all orchestrations that the sidecar knows.
+
+        Args:
+            page_size: How many at most; None: as the sidecar pleases.
+            continuation_token: Of the page before; None: the first page.
+        """
+        request = _core.encode_list_instance_ids_request(continuation_token, page_size)
+        response = await self._call("ListInstanceIDs", request)
+        return InstanceIdPage(*_core.decode_list_instance_ids_response(response))
+
+    async def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:
+        """All that happened in the current execution of an orchestration, oldest first."""
+        request = _core.encode_get_instance_history_request(instance_id)
+        return decode_history(await self._call("GetInstanceHistory", request))
+
+    async def _call(self, method: str, request: bytes, timeout: float | None = None) -> bytes:
+        call = self._methods.get(method)
+        if call is None:
+            call = self._methods[method] = self._channel.unary_unary(path(method))
+        response: bytes = await call(request, timeout=timeout)
+        return response
+
+    async def _wait(self, method: str, request: bytes, wait: calls.Wait) -> bytes:
+        while True:
+            try:
+                return await self._call(method, request, wait.call_timeout)
+            except grpc_aio.AioRpcError as error:
+                if self._closed:
+                    raise
+                pause = wait.pause_after(error)
+            await asyncio.sleep(pause)
