@@ -17,15 +17,15 @@ class _CallDetailsFields(NamedTuple):
     compression: Any
 
 
-class _ClientCallDetails(_CallDetailsFields, grpc.ClientCallDetails):  # type: ignore[misc]
+class _ClientCallDetails(_CallDetailsFields, grpc.ClientCallDetails):
     """The details of one call, with other metadata than the caller gave."""
 
 
 class DefaultClientInterceptorImpl(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
 ):
     """Adds the same pairs of metadata to every call."""
 

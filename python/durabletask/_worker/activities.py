@@ -1,0 +1,83 @@
+"""Running activities: payload in, payload out."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+from durabletask import task
+from durabletask._worker.registry import ActivityNotRegisteredError, Registry
+from durabletask.internal import shared
+
+
+class ActivityExecutor:
+    """Calls the activities of a registry with decoded inputs, and encodes what they return."""
+
+    def __init__(self, registry: Registry, logger: logging.Logger):
+        self._registry = registry
+        self._logger = logger
+
+    def execute(
+        self,
+        orchestration_id: str,
+        name: str,
+        task_id: int,
+        encoded_input: str | None,
+        task_execution_id: str = "",
+    ) -> str | None:
+        """Run a synchronous activity; its JSON-encoded result, or None if there is none.
+
+        Raises:
+            ActivityNotRegisteredError: There is no activity of this name.
+            Exception: Whatever the activity raises.
+        """
+        result = self.call(orchestration_id, name, task_id, encoded_input, task_execution_id)
+        if inspect.isawaitable(result):
+            if inspect.iscoroutine(result):
+                result.close()
+            raise TypeError(f"The activity '{name}' is asynchronous; it needs an event loop")
+        return self.encode(name, result)
+
+    def is_async(self, name: str) -> bool:
+        """Whether an activity is a coroutine function, which needs no thread."""
+        fn: Any = self._registry.get_activity(name)
+        return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+            getattr(type(fn), "__call__", None)  # noqa: B004 - asks what it is, not whether
+        )
+
+    def call(
+        self,
+        orchestration_id: str,
+        name: str,
+        task_id: int,
+        encoded_input: str | None,
+        task_execution_id: str,
+    ) -> Any | Awaitable[Any]:
+        """Call an activity: its result, or an awaitable of it."""
+        fn: Any = self._registry.get_activity(name)
+        if fn is None:
+            raise ActivityNotRegisteredError(
+                f"Activity function named '{name}' was not registered!"
+            )
+        self._logger.debug("%s/%d: Executing activity '%s'...", orchestration_id, task_id, name)
+        activity_input = self._decode(name, encoded_input) if encoded_input else None
+        context = task.ActivityContext(orchestration_id, task_id, task_execution_id)
+        return fn(context, activity_input)
+
+    def encode(self, name: str, result: Any) -> str | None:
+        """The JSON of what the activity `name` returned."""
+        if result is None:
+            return None
+        try:
+            return shared.to_json(result)
+        except (TypeError, ValueError) as error:
+            message = f"The result of activity '{name}' cannot be written as JSON: {error}"
+            raise type(error)(message) from error
+
+    def _decode(self, name: str, encoded_input: str) -> Any:
+        try:
+            return shared.from_json(encoded_input)
+        except ValueError as error:
+            raise ValueError(f"The input of activity '{name}' is no JSON: {error}") from error

@@ -1,0 +1,100 @@
+"""One connection to the sidecar: a channel, and the stream of work items on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from durabletask import _core
+from durabletask._transport import open_channel, path
+from durabletask._worker.options import ConcurrencyOptions
+
+# Numbers of WorkerCapability that this worker announces. What is announced changes what the sidecar
+# sends.
+CAPABILITIES: tuple[int, ...] = ()
+
+_INT32_MAX = 2**31 - 1
+
+# Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
+# address, dead ones too.
+_OWN_SOCKET = ("grpc.use_local_subchannel_pool", 1)
+
+
+class Connection:
+    """A channel with its stream, from connecting to the loss of the stream."""
+
+    def __init__(
+        self,
+        host_address: str,
+        secure_channel: bool,
+        interceptors: Sequence[Any] | None,
+        channel_options: Sequence[tuple[str, Any]] | None,
+    ):
+        options = [_OWN_SOCKET, *(channel_options or ())]
+        self._channel = open_channel(host_address, secure_channel, interceptors, options)
+        self._hello: Any = self._channel.unary_unary(path("Hello"))
+        self._work_items: Any = self._channel.unary_stream(path("GetWorkItems"))
+        self._completions: dict[str, Any] = {
+            "orchestrator": self._channel.unary_unary(path("CompleteOrchestratorTask")),
+            "activity": self._channel.unary_unary(path("CompleteActivityTask")),
+        }
+        self._stream: Any = None
+        self._abandoned: str | None = None
+        self._ended = threading.Event()
+
+    def alive(self) -> bool:
+        """Whether results may still be reported; later the sidecar gives the work to others."""
+        return not self._ended.is_set()
+
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait for the end, `timeout` seconds at most; True if it has come."""
+        return self._ended.wait(timeout)
+
+    def hello(self, timeout: float) -> None:
+        """Ask the sidecar whether it is there."""
+        self._hello(b"", timeout=timeout)
+
+    def open_stream(self, concurrency: ConcurrencyOptions) -> None:
+        """Ask for work items; they come by `items`."""
+        request = _core.encode_get_work_items_request(
+            min(concurrency.maximum_concurrent_orchestration_work_items, _INT32_MAX),
+            min(concurrency.maximum_concurrent_activity_work_items, _INT32_MAX),
+            CAPABILITIES,
+        )
+        self._stream = self._work_items(request)
+
+    def items(self) -> Iterator[bytes]:
+        """The work items as they arrive, until the sidecar ends the stream.
+
+        Raises:
+            grpc.RpcError: The stream broke.
+        """
+        yield from self._stream
+
+    def complete(self, kind: str, response: bytes, timeout: float) -> None:
+        """Report the result of a work item of a kind, "orchestrator" or "activity"."""
+        self._completions[kind](response, timeout=timeout)
+
+    def abandon(self, reason: str) -> None:
+        """Give the stream up from another thread: `items` ends, and `why_abandoned` says why."""
+        self._abandoned = reason
+        stream = self._stream
+        if stream is not None:
+            stream.cancel()
+
+    @property
+    def why_abandoned(self) -> str | None:
+        """The reason given to `abandon`, if it was called."""
+        return self._abandoned
+
+    def close(self) -> None:
+        """End everything: calls in progress fail, and those who wait for the end go on."""
+        self._ended.set()
+        if self._stream is not None:
+            self._stream.cancel()
+        # A replaced channel may raise here. There is nothing left to lose.
+        try:
+            self._channel.close()
+        except Exception:
+            return

@@ -1,0 +1,54 @@
+"""Exceptions as the protocol reports them."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from durabletask import _core, task
+
+# Where frames of the worker itself come from; they say nothing about the user's code.
+_OWN_CODE = str(Path(__file__).parent)
+
+# Causes of causes; a chain longer than this has said enough.
+_LONGEST_CHAIN = 16
+
+
+def failure_chain(error: BaseException) -> list[_core.FailureLink]:
+    """An exception and its causes, the outermost first."""
+    chain: list[_core.FailureLink] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(chain) < _LONGEST_CHAIN:
+        seen.add(id(current))
+        chain.append(
+            (
+                type(current).__name__,
+                _encodable(_message(current)),
+                _encodable("".join(traceback.format_tb(_of_user(current.__traceback__)))),
+                isinstance(current, task.NonRetryableError),
+            )
+        )
+        current = current.__cause__
+    return chain
+
+
+def _of_user(frames: TracebackType | None) -> TracebackType | None:
+    """The stack from where it leaves the worker; all of it, if it does not."""
+    inner = frames
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
+        inner = inner.tb_next
+    return inner or frames
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<str() of the exception raised {type(broken).__name__}>"
+
+
+def _encodable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (lone surrogates) replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")

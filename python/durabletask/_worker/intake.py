@@ -1,0 +1,104 @@
+"""Admission of work items: how many run at once, and how much waits."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+# What a parked item costs beside its bytes, roughly: objects and queue slots.
+_OVERHEAD = 1024
+
+
+class Lane(Generic[Item]):
+    """Items of one kind: `limit` of them run at once, the others are parked in order."""
+
+    def __init__(self, limit: int, start: Callable[[Item], None]):
+        """`start` begins an item without blocking; whoever ends it calls `Intake.done`."""
+        self.limit = limit
+        self.start = start
+        self.running = 0
+        self.parked: deque[tuple[Item, int]] = deque()
+
+
+class Intake(Generic[Item]):
+    """Lets items into their lanes, and holds the reader back when too much is parked.
+
+    A lane that is full does not hold back the other: an activity may wait for an orchestration, and
+    the other way round. Only when `parked_bytes_limit` is reached does `admit` block, and with it
+    the stream from the sidecar.
+    """
+
+    def __init__(self, parked_bytes_limit: int):
+        self._parked_bytes_limit = parked_bytes_limit
+        self._parked_bytes = 0
+        self._lanes: list[Lane[Item]] = []
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def add_lane(self, limit: int, start: Callable[[Item], None]) -> Lane[Item]:
+        """Make a lane; before the first item comes."""
+        lane = Lane(limit, start)
+        self._lanes.append(lane)
+        return lane
+
+    def admit(self, lane: Lane[Item], item: Item, size: int) -> bool:
+        """Start an item or park it; blocks while too much is parked. False: closed, dropped."""
+        with self._changed:
+            if lane.running >= lane.limit:
+                size += _OVERHEAD
+                while not self._closed and lane.running >= lane.limit and self._full(size):
+                    self._changed.wait()
+            if self._closed:
+                return False
+            if lane.running >= lane.limit:
+                lane.parked.append((item, size))
+                self._parked_bytes += size
+                return True
+            lane.running += 1
+        lane.start(item)
+        return True
+
+    def done(self, lane: Lane[Item]) -> None:
+        """An item of the lane has ended: the next one starts."""
+        with self._changed:
+            if not lane.parked:
+                lane.running -= 1
+                self._changed.notify_all()
+                return
+            item, size = lane.parked.popleft()
+            self._parked_bytes -= size
+            self._changed.notify_all()
+        lane.start(item)
+
+    def drop_parked(self) -> int:
+        """Forget what is parked, and say how much that was: the sidecar sends it again."""
+        with self._changed:
+            dropped = sum(len(lane.parked) for lane in self._lanes)
+            for lane in self._lanes:
+                lane.parked.clear()
+            self._parked_bytes = 0
+            self._changed.notify_all()
+        return dropped
+
+    def close(self) -> int:
+        """Admit nothing more and forget what is parked, saying how much; what runs goes on."""
+        with self._changed:
+            self._closed = True
+        return self.drop_parked()
+
+    def wait_idle(self, timeout: float) -> int:
+        """Wait until nothing runs, `timeout` seconds at most; returns how many still run."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._running() == 0, timeout)
+            return self._running()
+
+    def _running(self) -> int:
+        return sum(lane.running for lane in self._lanes)
+
+    def _full(self, size: int) -> bool:
+        # One item always fits, however large: it would never get smaller.
+        return self._parked_bytes > 0 and self._parked_bytes + size > self._parked_bytes_limit

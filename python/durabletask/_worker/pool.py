@@ -1,0 +1,69 @@
+"""Daemon threads for work that blocks: user code that is no coroutine, and calls."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+_Job = Callable[[], None]
+
+
+class ThreadPool:
+    """Runs jobs on up to `size` threads, which are started when they are needed.
+
+    Unlike `concurrent.futures`, its threads do not keep the interpreter from exiting, and a job is
+    a plain call.
+    """
+
+    def __init__(self, name: str, size: int, logger: logging.Logger):
+        """Threads are called `<name>-1` and so on."""
+        self._name = name
+        self._size = size
+        self._logger = logger
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def submit(self, job: _Job) -> None:
+        """Run `job` soon. It is not to raise: if it does, the log says so."""
+        self._jobs.put(job)
+        if self._idle.acquire(blocking=False):
+            return
+        with self._lock:
+            if len(self._threads) < self._size:
+                name = f"{self._name}-{len(self._threads) + 1}"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def close(self) -> None:
+        """Let each thread end after its job; jobs not yet begun may be left undone."""
+        with self._lock:
+            for _ in self._threads:
+                self._jobs.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the threads to end, `timeout` seconds at most for each; False if one has not."""
+        current = threading.current_thread()
+        for thread in self._threads:
+            if thread is not current:
+                thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads if thread is not current)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                self._idle.release()
+                job = self._jobs.get()
+            if job is None:
+                return
+            try:
+                job()
+            except BaseException:
+                self._logger.exception("A job of the worker failed in a way that nobody expected")
+            del job  # a parked thread must not keep the last payload alive

@@ -1,0 +1,79 @@
+"""Reporting results to the sidecar, as often as it takes and no longer than it makes sense."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import grpc
+
+from durabletask._transport import backoff_delays, describe, is_connection_failure
+from durabletask._worker.connection import Connection
+
+# Seconds for one attempt. A connection that takes longer to swallow a result is taken for dead.
+_CALL_TIMEOUT = 120.0
+
+
+def report(
+    connection: Connection,
+    kind: str,
+    response: bytes,
+    *,
+    too_large: Callable[[str], bytes],
+    subject: str,
+    logger: logging.Logger,
+) -> None:
+    """Report one result.
+
+    Failures of the connection are tried again while its stream lives. When the stream has ended,
+    the sidecar hands the work out again, and the result is dropped. A result that is too large for
+    the channel is replaced once, by a failure.
+
+    Args:
+        connection: Where the work came from.
+        kind: "orchestrator" or "activity".
+        response: The encoded response.
+        too_large: Makes the response that takes its place, from a message.
+        subject: What the log calls the work.
+        logger: Where to log.
+    """
+    replaced = False
+    delays = backoff_delays(0.05, 5.0)
+    while connection.alive():
+        try:
+            connection.complete(kind, response, _CALL_TIMEOUT)
+            return
+        except ValueError:  # the channel was closed before the call began
+            break
+        except grpc.RpcError as error:
+            if not connection.alive():
+                break
+            if _is_transient(error):
+                logger.debug("Reporting %s failed, trying again: %s", subject, describe(error))
+                connection.wait_ended(next(delays))
+            elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and not replaced:
+                message = (
+                    f"The result of {subject} was not accepted: it is too large for the channel "
+                    f"to the sidecar ({len(response)} bytes; {describe(error)}). Return less, or "
+                    f"raise the sidecar's limit on message size."
+                )
+                logger.error("%s", message)
+                response = too_large(message)
+                replaced = True
+            else:
+                # Most often the work was taken over by somebody else, or its orchestration has
+                # ended.
+                logger.warning("The sidecar refused the result of %s: %s", subject, describe(error))
+                return
+    logger.info(
+        "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
+        subject,
+    )
+
+
+def _is_transient(error: grpc.RpcError) -> bool:
+    code = error.code()
+    return code in (
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+    ) or is_connection_failure(error)

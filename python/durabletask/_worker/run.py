@@ -1,0 +1,196 @@
+"""One run of a worker, from start to stop: its connections, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from durabletask._transport import backoff_delays, describe
+from durabletask._worker.connection import Connection
+from durabletask._worker.dispatcher import Dispatcher
+from durabletask._worker.options import ConcurrencyOptions
+
+# Seconds that the sidecar has for answering Hello, and for taking over a lost connection's place.
+_HELLO_TIMEOUT = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# A stream that lived so long, in seconds, was a good one: after it, pauses start from the shortest
+# again.
+_GOOD_STREAM = 5.0
+# What stop() allows, in seconds, for threads that have nothing more to do to end.
+_END_OF_THREADS = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker was constructed with, as far as its connections need it."""
+
+    host_address: str
+    secure_channel: bool
+    interceptors: Sequence[Any] | None
+    channel_options: Sequence[tuple[str, Any]] | None
+    concurrency: ConcurrencyOptions
+    stop_timeout: float
+    keepalive_interval: float
+
+
+class WorkerRun:
+    """The threads of a running worker. Used for one start and one stop."""
+
+    def __init__(self, settings: Settings, dispatcher: Dispatcher, logger: logging.Logger):
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._logger = logger
+        self._stopping = threading.Event()
+        self._ready = threading.Event()
+        self._connection: Connection | None = None
+        self._trouble: str | None = None
+        self._reader = threading.Thread(target=self._serve, name="durabletask-worker", daemon=True)
+        self._keeper = threading.Thread(
+            target=self._keep_alive, name="durabletask-keepalive", daemon=True
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether a stream is open now."""
+        return self._ready.is_set()
+
+    @property
+    def trouble(self) -> str | None:
+        """What the last attempt to connect failed with; None once it succeeded."""
+        return self._trouble
+
+    def start(self, timeout: float) -> bool:
+        """Start the threads; False if there is no stream after `timeout` seconds."""
+        self._reader.start()
+        if self._settings.keepalive_interval > 0:
+            self._keeper.start()
+        return self._ready.wait(timeout)
+
+    def stop(self) -> None:
+        """Let what runs end and report, then end the stream and the threads."""
+        deadline = time.monotonic() + self._settings.stop_timeout
+        self._stopping.set()
+        # The stream stays open meanwhile: when it ends, the sidecar hands out again whatever is not
+        # reported.
+        running = self._dispatcher.drain(max(deadline - time.monotonic(), 0.0))
+        self._ready.clear()
+        connection = self._connection
+        if connection is not None:
+            connection.close()
+        for thread in (self._reader, self._keeper):
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(_END_OF_THREADS + max(deadline - time.monotonic(), 0.0))
+        ended = self._dispatcher.close(_END_OF_THREADS)
+        if running or not ended:
+            self._logger.warning(
+                "Stopped with %d work items still running after %s seconds; the sidecar hands them "
+                "out again, and what they still do is lost.",
+                running,
+                self._settings.stop_timeout,
+            )
+
+    # The reader's thread
+
+    def _serve(self) -> None:
+        delays = backoff_delays(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while not self._stopping.is_set():
+            connection = None
+            opened = time.monotonic()
+            try:
+                connection = self._connect()
+                opened = time.monotonic()
+                self._read(connection)
+                reason = connection.why_abandoned or "the sidecar ended the stream"
+            except Exception as error:
+                abandoned = None if connection is None else connection.why_abandoned
+                reason = abandoned or describe(error)
+                if not isinstance(error, grpc.RpcError):
+                    self._logger.debug("The stream broke unexpectedly", exc_info=True)
+            finally:
+                self._ready.clear()
+                if connection is not None:
+                    connection.close()
+            if self._stopping.is_set():
+                break
+            self._dispatcher.drop_parked()
+            self._note_trouble(reason)
+            if time.monotonic() - opened > _GOOD_STREAM:
+                delays = backoff_delays(_FIRST_PAUSE, _LONGEST_PAUSE)
+            self._stopping.wait(next(delays))
+        self._logger.info("Disconnected from %s", self._settings.host_address)
+
+    def _connect(self) -> Connection:
+        settings = self._settings
+        connection = Connection(
+            settings.host_address,
+            settings.secure_channel,
+            settings.interceptors,
+            settings.channel_options,
+        )
+        self._connection = connection
+        try:
+            connection.hello(_HELLO_TIMEOUT)
+            connection.open_stream(settings.concurrency)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _read(self, connection: Connection) -> None:
+        if self._stopping.is_set():
+            return
+        self._trouble = None
+        self._logger.info("Connected to %s; waiting for work items.", self._settings.host_address)
+        self._ready.set()
+        for data in connection.items():
+            # Once stopping, items are taken off the stream and left to the sidecar, which hands
+            # them out again.
+            if not self._stopping.is_set():
+                self._dispatcher.dispatch(connection, data)
+
+    def _note_trouble(self, reason: str) -> None:
+        """One line when the connection is lost or fails otherwise than before, not per attempt."""
+        before = self._trouble
+        same = before is not None and before.partition(":")[0] == reason.partition(":")[0]
+        self._trouble = reason
+        level = logging.DEBUG if same else logging.WARNING
+        self._logger.log(
+            level,
+            "No connection to the sidecar at %s (%s); trying again until it answers.",
+            self._settings.host_address,
+            reason,
+        )
+
+    # The keepalive thread
+
+    def _keep_alive(self) -> None:
+        """Say Hello now and then.
+
+        It keeps proxies from closing an idle connection, and notices one that died in silence.
+        """
+        interval = self._settings.keepalive_interval
+        timeout = min(_HELLO_TIMEOUT, max(interval, 1.0))
+        while not self._stopping.wait(interval):
+            connection = self._connection
+            if connection is None or not self._ready.is_set():
+                continue
+            failures = [error for error in self._hellos(connection, timeout) if error is not None]
+            if len(failures) == 2 and connection.alive() and not self._stopping.is_set():
+                connection.abandon(f"no answer to Hello: {describe(failures[-1])}")
+
+    def _hellos(self, connection: Connection, timeout: float) -> Iterator[Exception | None]:
+        """Up to two greetings: one that fails may have met a busy sidecar."""
+        for _ in range(2):
+            try:
+                connection.hello(timeout)
+            except (grpc.RpcError, ValueError) as error:
+                yield error
+            else:
+                yield None
+                return
