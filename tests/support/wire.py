@@ -1,110 +1,99 @@
-"""The protocol's messages for tests, built from tests/contract/contract.json with protobuf's own runtime.
+"""The protobuf wire format, as little of it as tests need to play the sidecar.
 
-The package under test has no Python protobuf; so what the tests read and write is decoded by other code than what the
-tests are about.
+Messages are written as sequences of (field number, value): an int is a varint, text and bytes are
+length-delimited, None is left out. They are read back as `{field number: [values]}`.
 """
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    empty_pb2,
-    message_factory,
-    timestamp_pb2,
-    wrappers_pb2,
-)
-
-CONTRACT = Path(__file__).parent.parent / "contract" / "contract.json"
-_FILE = "contract.proto"
-_Field = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "string": _Field.TYPE_STRING,
-    "bytes": _Field.TYPE_BYTES,
-    "bool": _Field.TYPE_BOOL,
-    "int32": _Field.TYPE_INT32,
-    "int64": _Field.TYPE_INT64,
-    "uint32": _Field.TYPE_UINT32,
-}
+Value = int | str | bytes | None
 
 
-@cache
-def _pool() -> descriptor_pool.DescriptorPool:
-    contract = json.loads(CONTRACT.read_text())
-    pool = descriptor_pool.DescriptorPool()
-    imports = [module.DESCRIPTOR for module in (empty_pb2, timestamp_pb2, wrappers_pb2)]
-    for imported in imports:
-        pool.AddSerializedFile(imported.serialized_pb)
-    file = descriptor_pb2.FileDescriptorProto(
-        name=_FILE, syntax="proto3", dependency=[imported.name for imported in imports]
-    )
-    for name, values in contract["enums"].items():
-        enum = file.enum_type.add(name=name)
-        for value, number in values.items():
-            enum.value.add(name=value, number=number)
-    for name, declared in contract["messages"].items():
-        _add_message(file.message_type.add(name=name), declared["fields"], set(contract["enums"]))
-    pool.Add(file)
-    return pool
-
-
-def _add_message(message: Any, fields: list[dict[str, Any]], enums: set[str]) -> None:
-    oneofs: dict[str, int] = {}
-    names: set[str] = set()
-    for declared in fields:
-        oneof = declared.get("oneof")
-        if oneof and oneof not in oneofs:
-            oneofs[oneof] = len(oneofs)
-            message.oneof_decl.add(name=oneof)
-    for declared in fields:
-        name, type_name = declared["name"], declared["type"]
-        if name in names:
-            name = f"retired_{name}"
-        names.add(name)
-        field = message.field.add(
-            name=name, json_name=name, number=declared["number"], label=_Field.LABEL_OPTIONAL
-        )
-        if declared["label"] == "repeated":
-            field.label = _Field.LABEL_REPEATED
-        if declared.get("opaque"):
-            type_name = "bytes"
-        if type_name.startswith("map<"):
-            field.label, field.type = _Field.LABEL_REPEATED, _Field.TYPE_MESSAGE
-            entry = message.nested_type.add(name=f"{name[0].upper()}{name[1:]}Entry")
-            entry.options.map_entry = True
-            for number, part in enumerate(("key", "value"), start=1):
-                entry.field.add(
-                    name=part, number=number, label=_Field.LABEL_OPTIONAL, type=_Field.TYPE_STRING
-                )
-            field.type_name = f".{message.name}.{entry.name}"
-        elif type_name in _SCALARS:
-            field.type = _SCALARS[type_name]
+def message(*fields: tuple[int, Value]) -> bytes:
+    """Encode a message."""
+    encoded = bytearray()
+    for number, value in fields:
+        if value is None:
+            continue
+        if isinstance(value, int):
+            encoded += _varint(number << 3) + _varint(value & (2**64 - 1))
         else:
-            field.type = _Field.TYPE_ENUM if type_name in enums else _Field.TYPE_MESSAGE
-            field.type_name = f".{type_name}"
-        if declared.get("oneof"):
-            field.oneof_index = oneofs[declared["oneof"]]
-    for declared, field in zip(fields, message.field, strict=True):
-        if declared["label"] == "optional":
-            field.proto3_optional = True
-            field.oneof_index = len(message.oneof_decl)
-            message.oneof_decl.add(name=f"_{field.name}")
+            content = value.encode() if isinstance(value, str) else value
+            encoded += _varint(number << 3 | 2) + _varint(len(content)) + content
+    return bytes(encoded)
 
 
-@cache
-def message_class(name: str) -> Any:
-    """The class of the contract's message `name`."""
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(name))
+def text(value: str | None) -> bytes | None:
+    """Encode a `google.protobuf.StringValue`."""
+    return None if value is None else message((1, value or None))
 
 
-def __getattr__(name: str) -> Any:
-    """`wire.HistoryEvent(...)` and the like."""
-    try:
-        return message_class(name)
-    except KeyError:
-        raise AttributeError(f"the contract has no message {name}") from None
+def fields(encoded: bytes) -> dict[int, list[int | bytes]]:
+    """Decode the fields of a message."""
+    found: dict[int, list[int | bytes]] = {}
+    position = 0
+    while position < len(encoded):
+        key, position = _read_varint(encoded, position)
+        value: int | bytes
+        if key & 7 == 0:
+            value, position = _read_varint(encoded, position)
+        else:
+            assert key & 7 == 2, f"wire type {key & 7} does not occur in this protocol"
+            length, position = _read_varint(encoded, position)
+            value, position = encoded[position : position + length], position + length
+        found.setdefault(key >> 3, []).append(value)
+    return found
+
+
+def get(encoded: bytes, *path: int) -> bytes | None:
+    """Return the first length-delimited field at a path of field numbers; None if it is absent."""
+    for number in path:
+        values = fields(encoded).get(number)
+        if not values:
+            return None
+        value = values[0]
+        assert isinstance(value, bytes), f"field {number} of {path} is a number"
+        encoded = value
+    return encoded
+
+
+def number(encoded: bytes, *path: int) -> int:
+    """Return the number at a path of field numbers; 0 if it is absent."""
+    inner = get(encoded, *path[:-1])
+    values = fields(inner).get(path[-1]) if inner is not None else None
+    value = values[0] if values else 0
+    assert isinstance(value, int), f"field {path} is no number"
+    return value - 2**64 if value >= 2**63 else value
+
+
+def string(encoded: bytes, *path: int) -> str | None:
+    """Return the text at a path of field numbers; None if it is absent."""
+    found = get(encoded, *path)
+    return None if found is None else found.decode()
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _read_varint(encoded: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = encoded[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise AssertionError("a varint of more than ten bytes")
+
+
+def concatenated(parts: Iterable[bytes]) -> bytes:
+    """Join encoded messages into one; protobuf merges them."""
+    return b"".join(parts)
