@@ -52,6 +52,7 @@ demo: develop ## Run three orchestrations on a real worker, client and sidecar
 
 .PHONY: develop
 develop: $(VENV)/.developed ## Set up .venv and build this package into it
+	@:
 
 $(PY):
 	$(need_python)$(need_rust)@echo "Setting up $(VENV) with $(BASE_PYTHON)"
@@ -64,7 +65,7 @@ $(VENV)/.requirements: requirements-dev.txt $(PY)
 # Editable: changes of Python files need no new build.
 $(VENV)/.developed: $(SOURCES) $(VENV)/.requirements
 	$(need_rust)@echo "Building the extension module (the first time takes some minutes)"
-	@$(BIN)/maturin develop --locked --quiet
+	@PIP_QUIET=1 $(BIN)/maturin develop --locked
 	@touch $@
 
 ##@ Testing
