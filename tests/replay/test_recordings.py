@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from durabletask.replay import Replayer
+
 from recordings import scenarios
 from support import wire
 from support.turns import read_turns, recorded_scenarios
-
-from durabletask.replay import Replayer
 
 
 def comparable(response: bytes) -> Any:

@@ -26,8 +26,6 @@ def read_turns(path: Path) -> list[Turn]:
     return [Turn(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
 
 
-
-
 def recorded_scenarios() -> list[Path]:
     """The files, one a scenario and sidecar."""
     return sorted(RECORDINGS.glob("*.turns"))
