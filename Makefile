@@ -119,10 +119,12 @@ lint: develop ## Check formatting, lints and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@$(BIN)/stubtest durabletask._core --allowlist scripts/stubtest-allowlist.txt
 
 .PHONY: typecheck
 typecheck: develop ## Check Python types
 	@$(BIN)/mypy
+	@$(BIN)/stubtest durabletask._core --allowlist scripts/stubtest-allowlist.txt
 
 .PHONY: fmt
 fmt: develop ## Format Rust and Python, and apply safe lint fixes

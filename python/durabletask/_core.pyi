@@ -1,9 +1,105 @@
 # Types of the native module. Documentation stands where the code is written.
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Generator, Iterable, Sequence
+from datetime import datetime, timedelta
+from logging import Logger
+from typing import Any, Generic, TypeAlias, TypeVar, final
+from uuid import UUID
+
+from typing_extensions import Self, disjoint_base
+
+from durabletask.task import RetryPolicy
+
+_T = TypeVar("_T")
 
 __version__: str
+
+# --------------------------------------------------------------------------------------------------
+# Tasks (rust/python/src/tasks)
+
+@disjoint_base
+class Task(Generic[_T]):
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def is_failed(self) -> bool: ...
+    def get_result(self) -> _T: ...
+    def get_exception(self) -> Exception: ...
+    def __class_getitem__(cls, key: Any) -> Any: ...
+    def __await__(self) -> Generator[Any, Any, _T]: ...
+
+class CompletableTask(Task[_T]):
+    def __new__(cls) -> Self: ...
+    def complete(self, result: _T) -> None: ...
+    def fail(self, message: str, details: Any) -> None: ...
+
+class TimerTask(CompletableTask[_T]):
+    def __new__(cls) -> Self: ...
+
+class RetryableTask(CompletableTask[_T]):
+    def __new__(cls) -> Self: ...
+
+class CompositeTask(Task[_T]):
+    def get_tasks(self) -> list[Task[Any]]: ...
+
+class WhenAllTask(CompositeTask[list[_T]]):
+    def __new__(cls, tasks: Iterable[Task[_T]]) -> Self: ...
+    @property
+    def pending_tasks(self) -> int: ...
+    def get_completed_tasks(self) -> int: ...
+
+class WhenAnyTask(CompositeTask[Task[Any]]):
+    def __new__(cls, tasks: Iterable[Task[Any]]) -> Self: ...
+
+def when_all(tasks: Iterable[Task[_T]]) -> WhenAllTask[_T]: ...
+def when_any(tasks: Iterable[Task[Any]]) -> WhenAnyTask: ...
+
+# --------------------------------------------------------------------------------------------------
+# The orchestrator's half of a worker (rust/python/src/context, rust/python/src/engine)
+
+@disjoint_base
+class RuntimeContext:
+    def __new__(cls, instance_id: str) -> Self: ...
+    @property
+    def instance_id(self) -> str: ...
+    @property
+    def app_id(self) -> str | None: ...
+    @property
+    def current_utc_datetime(self) -> datetime: ...
+    @property
+    def is_replaying(self) -> bool: ...
+    def set_custom_status(self, custom_status: Any) -> None: ...
+    def create_timer(self, fire_at: datetime | timedelta) -> Task[Any]: ...
+    def call_activity(
+        self,
+        activity: Any,
+        *,
+        input: Any = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+    ) -> Task[Any]: ...
+    def call_sub_orchestrator(
+        self,
+        orchestrator: Any,
+        *,
+        input: Any = None,
+        instance_id: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+    ) -> Task[Any]: ...
+    def wait_for_external_event(self, name: str) -> Task[Any]: ...
+    def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None: ...
+    def is_patched(self, patch_name: str) -> bool: ...
+    def uuid4(self) -> UUID: ...
+    def new_guid(self) -> UUID: ...
+
+@final
+class Executor:
+    def __new__(
+        cls, registry: Any, logger: Logger | None = None, context_class: Any = None
+    ) -> Self: ...
+    def execute(self, request: bytes, completion_token: str = "") -> bytes: ...
+    def execute_work_item(self, item: bytes) -> bytes: ...
 
 # --------------------------------------------------------------------------------------------------
 # Messages of the sidecar protocol (rust/python/src/messages)
@@ -23,7 +119,7 @@ def encode_create_instance_request(
     instance_id: str,
     name: str,
     *,
-    input: str | None = None,  # noqa: A002
+    input: str | None = None,
     start_at_micros: int | None = None,
     reuse_id_policy: tuple[list[int], int] | None = None,
 ) -> bytes: ...
@@ -31,7 +127,7 @@ def encode_get_instance_request(instance_id: str, fetch_payloads: bool) -> bytes
 def encode_raise_event_request(
     instance_id: str,
     name: str,
-    input: str | None = None,  # noqa: A002
+    input: str | None = None,
 ) -> bytes: ...
 def encode_terminate_request(
     instance_id: str, output: str | None = None, *, recursive: bool
@@ -54,7 +150,7 @@ def encode_rerun_request(
     event_id: int,
     *,
     new_instance_id: str | None = None,
-    input: str | None = None,  # noqa: A002
+    input: str | None = None,
     overwrite_input: bool = False,
 ) -> bytes: ...
 def encode_list_instance_ids_request(
@@ -81,6 +177,7 @@ def encode_orchestrator_failure(
     instance_id: str, completion_token: str, failure: Sequence[FailureLink]
 ) -> bytes: ...
 
+@final
 class WorkItem:
     @property
     def kind(self) -> str: ...

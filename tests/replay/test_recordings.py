@@ -10,13 +10,13 @@ import pytest
 from durabletask.replay import Replayer
 
 from recordings import scenarios
-from support import wire
+from support import messages
 from support.turns import read_turns, recorded_scenarios
 
 
 def comparable(response: bytes) -> Any:
     """The response without its stack traces, which name files and lines of the worker that made it."""
-    message = wire.OrchestratorResponse.FromString(response)
+    message = messages.OrchestratorResponse.FromString(response)
     for action in message.actions:
         complete = action.completeOrchestration
         if action.HasField("completeOrchestration") and complete.HasField("failureDetails"):
@@ -35,7 +35,7 @@ def test_recorded_turns_yield_the_recorded_responses(path: Path) -> None:
     turns = read_turns(path)
     assert turns, f"{path} holds no turns"
     for number, turn in enumerate(turns):
-        item = wire.WorkItem.FromString(turn.work_item)
+        item = messages.WorkItem.FromString(turn.work_item)
         response = replayer.execute(item.orchestratorRequest.SerializeToString())
         actual, expected = comparable(response), comparable(turn.response)
         actual.completionToken = expected.completionToken
