@@ -18,7 +18,7 @@ from durabletask.worker import TaskHubGrpcWorker
 from _sidecar import sidecar_address
 
 
-def meter(ctx: OrchestrationContext, totals: dict[str, float]) -> Generator[Task[Any], Any, Any]:
+def meter(ctx: OrchestrationContext, totals: dict[str, Any]) -> Generator[Task[Any], Any, Any]:
     """Add up readings until one says that it was the last."""
     reading = yield ctx.wait_for_external_event("reading")
     totals = {"readings": totals["readings"] + 1, "kWh": totals["kWh"] + reading["kWh"]}

@@ -89,13 +89,13 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
     @abstractmethod
     def call_sub_orchestrator(
         self,
-        orchestrator: Orchestrator[TInput, TOutput] | str,
+        orchestrator: Orchestrator[TInput, Any] | str,
         *,
         input: TInput | None = None,  # noqa: A002
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
-    ) -> Task[TOutput]:
+    ) -> Task[Any]:
         """Start another orchestration and wait for its result.
 
         Args:

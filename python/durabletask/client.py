@@ -103,7 +103,7 @@ class TaskHubGrpcClient:
 
     def schedule_new_orchestration(
         self,
-        orchestrator: task.Orchestrator[TInput, TOutput] | str,
+        orchestrator: task.Orchestrator[TInput, Any] | str,
         *,
         input: TInput | None = None,  # noqa: A002
         instance_id: str | None = None,

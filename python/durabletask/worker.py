@@ -129,7 +129,7 @@ class TaskHubGrpcWorker:
     ) -> None:
         self.stop()
 
-    def add_orchestrator(self, fn: task.Orchestrator[TInput, TOutput]) -> str:
+    def add_orchestrator(self, fn: task.Orchestrator[TInput, Any]) -> str:
         """Register an orchestrator under its function's name, which is returned.
 
         Raises:
@@ -140,7 +140,7 @@ class TaskHubGrpcWorker:
             raise RuntimeError("Orchestrators cannot be added while the worker is running.")
         return self._registry.add_orchestrator(fn)
 
-    def add_activity(self, fn: task.Activity[TInput, TOutput]) -> str:
+    def add_activity(self, fn: task.Activity[TInput, Any]) -> str:
         """Register an activity, which may be a coroutine function, under its name, and return that.
 
         Raises:

@@ -26,7 +26,7 @@ from durabletask.aio.internal.grpc_interceptor import DefaultClientInterceptorIm
 from durabletask.aio.internal.shared import ClientInterceptor, get_grpc_aio_channel
 from durabletask.internal import shared
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
-from durabletask.task import TInput, TOutput
+from durabletask.task import TInput
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -94,7 +94,7 @@ class AsyncTaskHubGrpcClient:
 
     async def schedule_new_orchestration(
         self,
-        orchestrator: task.Orchestrator[TInput, TOutput] | str,
+        orchestrator: task.Orchestrator[TInput, Any] | str,
         *,
         input: TInput | None = None,  # noqa: A002
         instance_id: str | None = None,
