@@ -1,7 +1,98 @@
-//! The embedded sidecar, started from Python.
+//! The embedded sidecar, started from Python: a handle on its threads, and the command.
+//!
+//! Everything that blocks does so without the GIL; the sidecar itself never calls into Python.
 
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use durabletask_sidecar::{BlockingSidecar, Options, StartError, command};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+/// A sidecar that runs in threads of this process.
+#[pyclass(frozen, module = "durabletask._core")]
+struct SidecarServer {
+    /// Taken out by whoever stops it.
+    running: Mutex<Option<BlockingSidecar>>,
+    address: String,
+    /// Threads do not survive a fork: a child has this object and nothing behind it.
+    pid: u32,
+}
+
+#[pymethods]
+impl SidecarServer {
+    #[new]
+    #[pyo3(signature = (*, host, port, db, cache_bytes))]
+    fn start(py: Python<'_>, host: String, port: u16, db: Option<PathBuf>, cache_bytes: usize) -> PyResult<Self> {
+        let options = Options { host, port, db, cache_bytes, ..Options::default() };
+        let sidecar = py.detach(|| BlockingSidecar::start(options)).map_err(|error| to_python(py, &error))?;
+        let address = sidecar.address().to_string();
+        Ok(Self { running: Mutex::new(Some(sidecar)), address, pid: std::process::id() })
+    }
+
+    /// Where it listens: "127.0.0.1:4001".
+    #[getter]
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The process that it runs in.
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Stops it and waits until it has stopped; once is enough.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let here = std::process::id();
+        if here != self.pid {
+            return Err(PyRuntimeError::new_err(format!(
+                "this sidecar runs in process {}, of which process {here} is a fork without its threads; stop it \
+                 there, and start one of your own here",
+                self.pid
+            )));
+        }
+        if let Some(sidecar) = self.take() {
+            py.detach(|| sidecar.stop());
+        }
+        Ok(())
+    }
+}
+
+impl SidecarServer {
+    fn take(&self) -> Option<BlockingSidecar> {
+        // Whoever panicked with the lock held has not changed what is in it.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for SidecarServer {
+    fn drop(&mut self) {
+        if let Some(sidecar) = self.take() {
+            if std::process::id() == self.pid {
+                Python::attach(|py| py.detach(|| sidecar.stop()));
+            } else {
+                sidecar.abandon();
+            }
+        }
+    }
+}
+
+fn to_python(py: Python<'_>, error: &StartError) -> PyErr {
+    let raised = py
+        .import("durabletask.sidecar")
+        .and_then(|module| module.getattr("SidecarError"))
+        .and_then(|class| class.call1((error.to_string(),)));
+    raised.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Runs the `durabletask-sidecar` command until a signal ends it; returns the exit code.
+#[pyfunction]
+fn sidecar_main(py: Python<'_>, arguments: Vec<String>) -> i32 {
+    py.detach(|| command::run(arguments))
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SidecarServer>()?;
+    module.add_function(wrap_pyfunction!(sidecar_main, module)?)
 }

@@ -1,1 +1,25 @@
-//! The embedded sidecar.
+//! The embedded sidecar: what Durable Task workers and clients talk to, in one process, on SQLite.
+//!
+//! A sidecar keeps instances, their histories and inboxes, their timers and activities; hands work to the workers that
+//! connect; and applies what they answer. It never runs an orchestrator: that is the workers' business.
+//!
+//! - `machine`: what a turn's response makes of an instance; pure.
+//! - `store`: rows in SQLite, in memory or in a file.
+//! - `hub`: one thread that owns both and everything in between: queues, leases, waiters, timers.
+//! - `service`: gRPC in front of it.
+//! - [`Sidecar`] starts and stops all that; [`BlockingSidecar`] does it for callers without a runtime; [`command`] is
+//!   the program.
+
+mod blocking;
+pub mod command;
+mod hub;
+mod machine;
+mod server;
+mod service;
+mod store;
+mod time;
+mod wire;
+
+pub use blocking::BlockingSidecar;
+pub use server::{Options, Sidecar, StartError};
+pub use store::OpenError;

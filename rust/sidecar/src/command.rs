@@ -1,0 +1,165 @@
+//! The `durabletask-sidecar` command, for the program and for Python's console script.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::server::{Options, Sidecar, StartError};
+
+/// Runs a Durable Task sidecar until it is interrupted: workers and clients connect to it over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "durabletask-sidecar", version, max_term_width = 100)]
+struct Arguments {
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 4001)]
+    port: u16,
+
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+
+    /// The database file, made if there is none; without it everything is kept in memory and ends with the process
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+
+    /// What to log, to stderr
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// Runs the command with these arguments, the first of which is the program's name; returns the exit code.
+pub fn run<I, T>(arguments: I) -> i32
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // A closed pipe is the reader's choice.
+            let _ = write!(std::io::stdout(), "{error}");
+            return 0;
+        }
+        Err(error) => return complain(&one_line(&error)),
+    };
+    log_to_stderr(arguments.log_level);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&StartError::Thread(error).to_string()),
+    };
+    let code = runtime.block_on(serve(arguments));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    code
+}
+
+async fn serve(arguments: Arguments) -> i32 {
+    let Arguments { port, host, db, .. } = arguments;
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => return complain(&format!("can not listen to signals: {error}")),
+    };
+    let kept = db.as_ref().map_or("in memory".to_owned(), |path| format!("in {}", path.display()));
+    let sidecar = match Sidecar::start(Options { host, port, db, ..Options::default() }).await {
+        Ok(sidecar) => sidecar,
+        Err(error) => return complain(&error.to_string()),
+    };
+    // Whoever started us waits for this line, and may not care to read on.
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "durabletask-sidecar is listening on {} (state is kept {kept})", sidecar.address());
+    let _ = stdout.flush();
+    signals.first().await;
+    tracing::info!("stopping");
+    sidecar.stop().await;
+    0
+}
+
+fn complain(message: &str) -> i32 {
+    let _ = writeln!(std::io::stderr(), "durabletask-sidecar: {message}");
+    1
+}
+
+/// Clap says what is wrong in the first line; the others repeat the usage.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    format!("{first} (--help shows what can be given)")
+}
+
+fn log_to_stderr(level: LogLevel) {
+    let level = LevelFilter::from(level);
+    // Libraries below us are heard when something is wrong with them; their frames and polls are nobody's business here.
+    let filter = Targets::new().with_target("durabletask_sidecar", level).with_default(level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
+        // The process has a subscriber already, which gets our logs.
+        tracing::debug!("logging is set up already");
+    }
+}
+
+/// Ctrl-C, and what a process manager sends.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    #[cfg(unix)]
+    async fn first(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    #[allow(clippy::unnecessary_wraps, reason = "as on Unix")]
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn first(self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

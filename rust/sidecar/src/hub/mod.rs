@@ -1,0 +1,216 @@
+//! The hub: one thread that owns the database and everything in memory, and does one thing after the other.
+//!
+//! Requests arrive as jobs. All that wait are run in one transaction, which is committed once; only then are they
+//! answered, are waiters told and is work handed out. So nothing is ever visible that could still be lost, there are no
+//! locks, and a slow disk makes batches larger instead of queues longer.
+
+mod activities;
+mod cache;
+mod clients;
+mod dispatch;
+mod handle;
+mod purge;
+mod queue;
+mod streams;
+mod turns;
+mod waiters;
+
+pub(crate) use clients::NewInstance;
+pub(crate) use handle::{Handle, HubError, Result};
+pub(crate) use purge::PurgeTarget;
+pub(crate) use streams::Offer;
+pub(crate) use waiters::{Until, Waiter, WaiterId};
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::machine::Environment;
+use crate::store::{Key, Store};
+use crate::time::{self, Nanos};
+use cache::Cache;
+use handle::{Ack, Job};
+use queue::Queue;
+use streams::{StreamId, Streams};
+use waiters::Waiters;
+
+/// How many jobs share a transaction at most: enough to make flushes cheap, few enough to answer soon.
+const MAX_BATCH: usize = 512;
+/// How many timers are fired in one transaction.
+const TIMER_BATCH: u32 = 1_000;
+/// How long a wait for a timer may be, since the wall clock can be set and a machine can sleep.
+const MAX_TIMER_WAIT: Duration = Duration::from_secs(10);
+/// The pause after a failure of the database, before anything is tried again.
+const FAILURE_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the hub is made with.
+pub(crate) struct HubOptions {
+    pub(crate) app_id: String,
+    /// How much memory the histories of running instances may take before the least recently used are dropped.
+    pub(crate) cache_bytes: usize,
+}
+
+/// All state of the sidecar.
+pub(crate) struct Hub {
+    store: Store,
+    app_id: String,
+    cache: Cache,
+    queue: Queue,
+    streams: Streams,
+    leases: dispatch::Leases,
+    /// Instances that no worker could run, with those that said so.
+    stalled: HashMap<Key, Vec<StreamId>>,
+    waiters: Waiters,
+    next_timer: Option<Nanos>,
+    /// The first failure of the database in this batch.
+    failure: Option<rusqlite::Error>,
+    /// Memory may be ahead of the database and has to be built again from it.
+    stale: bool,
+    stopping: bool,
+}
+
+impl Hub {
+    pub(crate) fn new(store: Store, options: HubOptions) -> std::result::Result<Self, rusqlite::Error> {
+        let mut hub = Self {
+            store,
+            app_id: options.app_id,
+            cache: Cache::new(options.cache_bytes),
+            queue: Queue::default(),
+            streams: Streams::default(),
+            leases: dispatch::Leases::default(),
+            stalled: HashMap::new(),
+            waiters: Waiters::default(),
+            next_timer: None,
+            failure: None,
+            stale: false,
+            stopping: false,
+        };
+        hub.reload()?;
+        Ok(hub)
+    }
+
+    /// Serves jobs until told to stop, or until nobody is left who could send one.
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        while !self.stopping {
+            let first = match self.time_to_next_timer() {
+                None => match jobs.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => break,
+                },
+                Some(wait) => match jobs.recv_timeout(wait) {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
+            };
+            self.run_batch(first, jobs);
+        }
+    }
+
+    fn run_batch(&mut self, first: Option<Job>, jobs: &Receiver<Job>) {
+        let mut acks = Vec::new();
+        match self.transact(first, jobs, &mut acks) {
+            Ok(()) => {
+                for ack in acks {
+                    ack(Ok(()));
+                }
+                self.waiters.announce();
+                self.pump();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the database failed; what was asked for is undone and refused");
+                self.stale = true;
+                self.waiters.unsettle();
+                if let Err(error) = self.store.roll_back() {
+                    tracing::error!(%error, "the transaction could not be rolled back");
+                }
+                for ack in acks {
+                    ack(Err(HubError::Storage(error.to_string())));
+                }
+                std::thread::sleep(FAILURE_PAUSE);
+            }
+        }
+    }
+
+    fn transact(
+        &mut self,
+        first: Option<Job>,
+        jobs: &Receiver<Job>,
+        acks: &mut Vec<Ack>,
+    ) -> std::result::Result<(), rusqlite::Error> {
+        if self.stale {
+            self.reload()?;
+        }
+        self.store.begin()?;
+        self.fire_timers()?;
+        for job in first.into_iter().chain(jobs.try_iter()).take(MAX_BATCH) {
+            acks.push(job(self));
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            if self.stopping {
+                break;
+            }
+        }
+        self.store.commit()
+    }
+
+    /// Builds everything in memory from the database. What workers had in hand is handed out again.
+    fn reload(&mut self) -> std::result::Result<(), rusqlite::Error> {
+        self.cache.clear();
+        self.leases.clear();
+        self.stalled.clear();
+        self.streams.forget_work();
+        self.queue = Queue::default();
+        for key in self.store.instances_with_work()? {
+            self.queue.push_turn(key);
+        }
+        for sequence in self.store.pending_activities()? {
+            self.queue.push_activity(sequence, None);
+        }
+        self.next_timer = self.store.next_timer()?;
+        self.failure = None;
+        self.stale = false;
+        Ok(())
+    }
+
+    fn time_to_next_timer(&self) -> Option<Duration> {
+        let due = self.next_timer?;
+        let wait = u64::try_from(due.saturating_sub(time::now())).unwrap_or(0);
+        Some(Duration::from_nanos(wait).min(MAX_TIMER_WAIT))
+    }
+
+    fn add_timer(&mut self, key: Key, fire_at: Nanos, event: Option<&[u8]>) -> Result<()> {
+        self.store.add_timer(key, fire_at, event)?;
+        self.next_timer = Some(self.next_timer.map_or(fire_at, |next| next.min(fire_at)));
+        Ok(())
+    }
+
+    fn fire_timers(&mut self) -> std::result::Result<(), rusqlite::Error> {
+        let now = time::now();
+        if self.next_timer.is_none_or(|next| next > now) {
+            return Ok(());
+        }
+        for timer in self.store.take_due_timers(now, TIMER_BATCH)? {
+            match self.fire(timer) {
+                Ok(()) => {}
+                Err(HubError::Database(error)) => return Err(error),
+                Err(error) => tracing::warn!(%error, "a timer could not be fired"),
+            }
+        }
+        self.next_timer = self.store.next_timer()?;
+        Ok(())
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Calls a function that needs the state machine's environment.
+    fn with_environment<T>(app_id: &str, now: Nanos, call: impl FnOnce(&mut Environment<'_>) -> T) -> T {
+        let mut environment = Environment { now: time::to_timestamp(now), app_id, new_id: &mut Uuid::new_v4 };
+        call(&mut environment)
+    }
+}

@@ -1,0 +1,150 @@
+//! Callers that wait for an instance to get somewhere. They are told after the commit that gets it there.
+
+use std::collections::HashMap;
+
+use durabletask_proto::{OrchestrationState, OrchestrationStatus};
+use tokio::sync::oneshot;
+
+use super::{Hub, HubError, Result};
+use crate::machine::Instance;
+use crate::store::Key;
+
+pub(crate) type WaiterId = u64;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    Started,
+    Finished,
+    /// Suspended, or beyond.
+    Suspended,
+    /// Running, or beyond.
+    Resumed,
+}
+
+impl Until {
+    fn reached(self, instance: &Instance) -> bool {
+        let status = instance.status;
+        match self {
+            Self::Started => status != OrchestrationStatus::Pending,
+            Self::Finished => instance.is_finished(),
+            Self::Suspended => instance.suspended || instance.is_finished(),
+            Self::Resumed => instance.is_finished() || (!instance.suspended && status != OrchestrationStatus::Pending),
+        }
+    }
+}
+
+/// A caller that waits.
+pub(crate) struct Waiter {
+    pub(crate) id: WaiterId,
+    pub(crate) until: Until,
+    /// Wants inputs and outputs too.
+    pub(crate) payloads: bool,
+    /// Gives up when no worker is left that could get the instance there.
+    pub(crate) impatient: bool,
+    pub(crate) reply: oneshot::Sender<Result<OrchestrationState>>,
+}
+
+#[derive(Default)]
+pub(super) struct Waiters {
+    waiting: HashMap<Key, Vec<Waiter>>,
+    /// Where to find each.
+    keys: HashMap<WaiterId, Key>,
+    /// Answers that wait for the commit.
+    settled: Vec<(Key, Waiter, Result<OrchestrationState>)>,
+}
+
+impl Waiters {
+    /// Gives the answers of a batch that is committed.
+    pub(super) fn announce(&mut self) {
+        for (_, waiter, answer) in self.settled.drain(..) {
+            // Nobody listens when the caller has gone.
+            let _ = waiter.reply.send(answer);
+        }
+    }
+
+    /// The batch is undone: whoever was about to be answered waits on.
+    pub(super) fn unsettle(&mut self) {
+        for (key, waiter, _) in std::mem::take(&mut self.settled) {
+            self.insert(key, waiter);
+        }
+    }
+
+    fn insert(&mut self, key: Key, waiter: Waiter) {
+        self.keys.insert(waiter.id, key);
+        self.waiting.entry(key).or_default().push(waiter);
+    }
+
+    /// The instance is no more.
+    pub(super) fn bury(&mut self, key: Key, id: &str) {
+        for waiter in self.take(key, |_| true) {
+            self.settled.push((key, waiter, Err(HubError::NotFound(id.to_owned()))));
+        }
+    }
+
+    fn take(&mut self, key: Key, mut wanted: impl FnMut(&Waiter) -> bool) -> Vec<Waiter> {
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            return Vec::new();
+        };
+        let taken: Vec<Waiter> = waiting.extract_if(.., |waiter| wanted(waiter)).collect();
+        if waiting.is_empty() {
+            self.waiting.remove(&key);
+        }
+        for waiter in &taken {
+            self.keys.remove(&waiter.id);
+        }
+        taken
+    }
+}
+
+impl Hub {
+    /// Answers through the waiter once the instance is there, at once if it is already.
+    pub(crate) fn wait(&mut self, instance_id: &str, waiter: Waiter) -> Result<()> {
+        let row = self.existing(instance_id)?;
+        let key = row.key;
+        if waiter.until.reached(&row.instance) || (waiter.impatient && self.streams.is_empty()) {
+            let state = self.describe(row, waiter.payloads)?;
+            self.waiters.settled.push((key, waiter, Ok(state)));
+        } else {
+            self.waiters.insert(key, waiter);
+        }
+        Ok(())
+    }
+
+    /// The caller has gone.
+    pub(crate) fn stop_waiting(&mut self, id: WaiterId) {
+        if let Some(key) = self.waiters.keys.get(&id).copied() {
+            drop(self.waiters.take(key, |waiter| waiter.id == id));
+        }
+    }
+
+    /// Settles all who waited for what the instance is now.
+    pub(super) fn notice_status(&mut self, key: Key) -> Result<()> {
+        if !self.waiters.waiting.contains_key(&key) {
+            return Ok(());
+        }
+        let Some(row) = self.store.instance(key)? else {
+            return Ok(());
+        };
+        for waiter in self.waiters.take(key, |waiter| waiter.until.reached(&row.instance)) {
+            let state = self.describe(row.clone(), waiter.payloads)?;
+            self.waiters.settled.push((key, waiter, Ok(state)));
+        }
+        Ok(())
+    }
+
+    /// No worker is left: those who only waited for one to act are answered as things are.
+    pub(super) fn release_impatient(&mut self) {
+        let keys: Vec<Key> = self.waiters.waiting.keys().copied().collect();
+        for key in keys {
+            for waiter in self.waiters.take(key, |waiter| waiter.impatient) {
+                let state = match self.store.instance(key) {
+                    Ok(Some(row)) => self.describe(row, waiter.payloads),
+                    Ok(None) => continue,
+                    Err(error) => Err(HubError::Storage(error.to_string())),
+                };
+                self.waiters.settled.push((key, waiter, state));
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! One function for each action that an orchestrator can ask for.
+
+use durabletask_proto::create_timer_action::Origin as AskedOrigin;
+use durabletask_proto::history_event::EventType;
+use durabletask_proto::orchestrator_action::OrchestratorActionType;
+use durabletask_proto::timer_created_event::Origin;
+use durabletask_proto::{
+    CompleteOrchestrationAction, CreateDetachedOrchestrationAction, CreateSubOrchestrationAction, CreateTimerAction,
+    DetachedOrchestrationInstanceCreatedEvent, EventSentEvent, ExecutionCompletedEvent, ExecutionStartedEvent,
+    ExecutionTerminatedEvent, HistoryEvent, OrchestrationInstance, OrchestrationStatus, OrchestratorAction,
+    ParentInstanceInfo, ScheduleTaskAction, SendEventAction, SubOrchestrationInstanceCreatedEvent, TaskFailureDetails,
+    TaskRouter, TaskScheduledEvent, TerminateOrchestrationAction, TimerCreatedEvent,
+};
+
+use super::complete::finish;
+use super::events::{self, confirming};
+use super::{Child, Completion, Entry, Environment, Message, Outcome};
+
+/// Everything that an orchestrator asks for carries the id of this application.
+pub(super) fn stamp(router: Option<TaskRouter>, environment: &Environment<'_>) -> TaskRouter {
+    TaskRouter { source_app_id: environment.app_id.to_owned(), ..router.unwrap_or_default() }
+}
+
+/// Applies one action; continue-as-new and stalls are not for here, they concern the turn as a whole.
+pub(super) fn apply(outcome: &mut Outcome, action: OrchestratorAction, environment: &mut Environment<'_>) {
+    let id = action.id;
+    let router = stamp(action.router, environment);
+    match action.orchestrator_action_type {
+        Some(OrchestratorActionType::ScheduleTask(asked)) => schedule_task(outcome, id, router, asked, environment),
+        Some(OrchestratorActionType::CreateTimer(asked)) => create_timer(outcome, id, router, asked, environment),
+        Some(OrchestratorActionType::CreateSubOrchestration(asked)) => {
+            create_sub_orchestration(outcome, id, router, asked, environment);
+        }
+        Some(OrchestratorActionType::CreateDetachedOrchestration(asked)) => {
+            create_detached(outcome, id, router, asked, environment);
+        }
+        Some(OrchestratorActionType::SendEvent(asked)) => send_event(outcome, id, router, asked, environment),
+        Some(OrchestratorActionType::TerminateOrchestration(asked)) => terminate(outcome, router, asked, environment),
+        Some(OrchestratorActionType::CompleteOrchestration(asked)) => {
+            complete(outcome, id, router, asked, environment);
+        }
+        Some(OrchestratorActionType::OrchestratorVersionNotAvailable(_)) => {}
+        None => refuse_unknown(outcome, id, router, environment),
+    }
+}
+
+fn commit(outcome: &mut Outcome, event: HistoryEvent) {
+    outcome.history.push(Entry::Made(Box::new(event)));
+}
+
+fn schedule_task(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: ScheduleTaskAction,
+    environment: &Environment<'_>,
+) {
+    let event = EventType::TaskScheduled(TaskScheduledEvent {
+        name: asked.name,
+        version: asked.version,
+        input: asked.input,
+        parent_trace_context: outcome.instance.start.parent_trace_context.clone(),
+        task_execution_id: asked.task_execution_id,
+        rerun_parent_instance_info: None,
+        history_propagation_scope: asked.history_propagation_scope,
+    });
+    let event = confirming(id, environment.now, Some(router), event);
+    outcome.activities.push(event.clone());
+    commit(outcome, event);
+}
+
+fn create_timer(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: CreateTimerAction,
+    environment: &Environment<'_>,
+) {
+    // A timer without a time is due: better than one that never fires.
+    let fire_at = asked.fire_at.unwrap_or(environment.now);
+    let event = EventType::TimerCreated(TimerCreatedEvent {
+        fire_at: Some(fire_at),
+        name: asked.name,
+        rerun_parent_instance_info: None,
+        origin: asked.origin.map(|origin| match origin {
+            AskedOrigin::CreateTimer(it) => Origin::CreateTimer(it),
+            AskedOrigin::ExternalEvent(it) => Origin::ExternalEvent(it),
+            AskedOrigin::ActivityRetry(it) => Origin::ActivityRetry(it),
+            AskedOrigin::SubOrchestrationRetry(it) => Origin::SubOrchestrationRetry(it),
+        }),
+    });
+    commit(outcome, confirming(id, environment.now, Some(router), event));
+    outcome.timers.push((fire_at, events::timer_fired(fire_at, id)));
+}
+
+fn create_sub_orchestration(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: CreateSubOrchestrationAction,
+    environment: &mut Environment<'_>,
+) {
+    let parent = &outcome.instance;
+    let instance_id =
+        if asked.instance_id.is_empty() { format!("{}:{:04x}", parent.id, id & 0xffff) } else { asked.instance_id };
+    let trace = parent.start.parent_trace_context.clone();
+    let start = ExecutionStartedEvent {
+        name: asked.name.clone(),
+        version: asked.version.clone(),
+        input: asked.input.clone(),
+        orchestration_instance: Some(OrchestrationInstance {
+            instance_id: instance_id.clone(),
+            execution_id: Some((environment.new_id)().to_string()),
+        }),
+        parent_instance: Some(ParentInstanceInfo {
+            task_scheduled_id: id,
+            name: Some(parent.start.name.clone()),
+            version: None,
+            orchestration_instance: Some(OrchestrationInstance {
+                instance_id: parent.id.clone(),
+                execution_id: parent.execution_id().map(str::to_owned),
+            }),
+            app_id: Some(environment.app_id.to_owned()),
+            app_namespace: None,
+        }),
+        parent_trace_context: trace.clone(),
+        ..ExecutionStartedEvent::default()
+    };
+    let event = EventType::SubOrchestrationInstanceCreated(SubOrchestrationInstanceCreatedEvent {
+        instance_id,
+        name: asked.name,
+        version: asked.version,
+        input: asked.input,
+        parent_trace_context: trace,
+        rerun_parent_instance_info: None,
+        history_propagation_scope: asked.history_propagation_scope,
+        retry_parent_instance_info: asked.retry_parent_instance_info,
+    });
+    commit(outcome, confirming(id, environment.now, Some(router.clone()), event));
+    outcome
+        .children
+        .push(Child { event: events::execution_started(environment.now, start, Some(router)), awaited_as: Some(id) });
+}
+
+fn create_detached(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: CreateDetachedOrchestrationAction,
+    environment: &mut Environment<'_>,
+) {
+    let instance_id =
+        if asked.instance_id.is_empty() { (environment.new_id)().simple().to_string() } else { asked.instance_id };
+    let execution_id =
+        asked.execution_id.filter(|given| !given.is_empty()).unwrap_or_else(|| (environment.new_id)().to_string());
+    let event = EventType::DetachedOrchestrationInstanceCreated(DetachedOrchestrationInstanceCreatedEvent {
+        instance_id: instance_id.clone(),
+    });
+    let start = ExecutionStartedEvent {
+        name: asked.name,
+        version: asked.version,
+        input: asked.input,
+        orchestration_instance: Some(OrchestrationInstance { instance_id, execution_id: Some(execution_id) }),
+        scheduled_start_timestamp: asked.scheduled_start_timestamp,
+        parent_trace_context: asked
+            .parent_trace_context
+            .or_else(|| outcome.instance.start.parent_trace_context.clone()),
+        tags: asked.tags,
+        ..ExecutionStartedEvent::default()
+    };
+    // Like an instance that a client started: nothing in it points back to its creator.
+    let spawned = router.target_app_id.as_ref().map(|target| TaskRouter {
+        source_app_id: String::new(),
+        target_app_id: Some(target.clone()),
+        target_app_namespace: router.target_app_namespace.clone(),
+    });
+    commit(outcome, confirming(id, environment.now, Some(router), event));
+    outcome
+        .children
+        .push(Child { event: events::execution_started(environment.now, start, spawned), awaited_as: None });
+}
+
+fn send_event(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: SendEventAction,
+    environment: &Environment<'_>,
+) {
+    let target = asked.instance.map(|instance| instance.instance_id).unwrap_or_default();
+    let event = EventType::EventSent(EventSentEvent {
+        instance_id: target.clone(),
+        name: asked.name.clone(),
+        input: asked.data.clone(),
+    });
+    commit(outcome, confirming(id, environment.now, Some(router.clone()), event));
+    let raised = events::event_raised(environment.now, asked.name, asked.data);
+    outcome.messages.push(Message {
+        target,
+        execution_id: None,
+        event: HistoryEvent { router: Some(router), ..raised },
+    });
+}
+
+fn terminate(
+    outcome: &mut Outcome,
+    router: TaskRouter,
+    asked: TerminateOrchestrationAction,
+    environment: &Environment<'_>,
+) {
+    let event = ExecutionTerminatedEvent { input: asked.reason, recurse: asked.recurse };
+    let event = events::execution_terminated(environment.now, event);
+    outcome.messages.push(Message {
+        target: asked.instance_id,
+        execution_id: None,
+        event: HistoryEvent { router: Some(router), ..event },
+    });
+}
+
+fn complete(
+    outcome: &mut Outcome,
+    id: i32,
+    router: TaskRouter,
+    asked: CompleteOrchestrationAction,
+    environment: &Environment<'_>,
+) {
+    if outcome.completion.is_some() {
+        tracing::warn!(instance_id = %outcome.instance.id, action = id, "a second completion in one turn is ignored");
+        return;
+    }
+    let status = asked.orchestration_status();
+    let event = EventType::ExecutionCompleted(ExecutionCompletedEvent {
+        orchestration_status: asked.orchestration_status,
+        result: asked.result.clone(),
+        failure_details: asked.failure_details.clone(),
+    });
+    commit(outcome, confirming(id, environment.now, Some(router), event));
+
+    if let Some(parent) = &outcome.instance.start.parent_instance
+        && let Some(instance) = &parent.orchestration_instance
+    {
+        let failure = asked.failure_details.clone();
+        let failure = match status {
+            OrchestrationStatus::Completed => None,
+            _ => Some(failure.unwrap_or_else(|| ended_without_failure(&outcome.instance.id, status))),
+        };
+        let app_id = environment.app_id;
+        let event = events::child_ended(environment.now, parent, app_id, status, asked.result.clone(), failure);
+        outcome.messages.push(Message {
+            target: instance.instance_id.clone(),
+            execution_id: instance.execution_id.clone(),
+            event,
+        });
+    }
+    finish(outcome, status, Completion { output: asked.result, failure: asked.failure_details });
+}
+
+/// A parent has to learn why its child failed, also when nothing raised.
+fn ended_without_failure(instance_id: &str, status: OrchestrationStatus) -> TaskFailureDetails {
+    let how = match status {
+        OrchestrationStatus::Terminated => "was terminated",
+        OrchestrationStatus::Canceled => "was canceled",
+        _ => "failed",
+    };
+    TaskFailureDetails {
+        error_type: "SubOrchestrationFailed".to_owned(),
+        error_message: format!("sub-orchestration '{instance_id}' {how}"),
+        ..TaskFailureDetails::default()
+    }
+}
+
+/// An action of a protocol newer than this sidecar's: carrying on without it would leave the orchestration waiting.
+fn refuse_unknown(outcome: &mut Outcome, id: i32, router: TaskRouter, environment: &Environment<'_>) {
+    let failure = TaskFailureDetails {
+        error_type: "UnknownActionError".to_owned(),
+        error_message: format!(
+            "action #{id} is of a type that this sidecar does not know; its worker speaks a newer protocol"
+        ),
+        ..TaskFailureDetails::default()
+    };
+    let asked = CompleteOrchestrationAction {
+        orchestration_status: OrchestrationStatus::Failed.into(),
+        failure_details: Some(failure),
+        ..CompleteOrchestrationAction::default()
+    };
+    complete(outcome, id, router, asked, environment);
+}

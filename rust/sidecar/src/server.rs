@@ -1,0 +1,182 @@
+//! Starting and stopping a sidecar.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle as TaskHandle;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::hub::{Handle, Hub, HubOptions};
+use crate::service::TaskHub;
+use crate::store::{OpenError, Store};
+
+/// How often a connection that says nothing is asked whether its other end is still there. A worker whose machine is
+/// gone closes nothing; its work is handed out again when it does not answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long connections get to end by themselves when the sidecar stops.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Calls at once in one connection: every wait of a client is one.
+const MAX_CALLS: u32 = 1_000_000;
+/// HTTP/2 flow control, in bytes: large histories should not wait for window updates.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// What a sidecar is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen: an address or a name.
+    pub host: String,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// The database file; none keeps everything in memory.
+    pub db: Option<PathBuf>,
+    /// The application id that events carry.
+    pub app_id: String,
+    /// How many bytes of running instances' histories are kept in memory.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            db: None,
+            app_id: "durabletask".to_owned(),
+            cache_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why a sidecar does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can not be had.
+    #[error("can not listen on {host}:{port}: {}", explain(.source, *.port))]
+    Listen {
+        /// As given.
+        host: String,
+        /// As given.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The database can not be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The database could be opened and not be read.
+    #[error("the database can not be read: {0}")]
+    Read(rusqlite::Error),
+    /// The system gives no threads.
+    #[error("can not start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+fn explain(error: &std::io::Error, port: u16) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("port {port} is in use; stop the program that uses it, or choose another port (0 takes a free one)")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            format!("not allowed to use port {port}; choose one above 1023")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// A sidecar that is running.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use durabletask_sidecar::{Options, Sidecar};
+///
+/// let sidecar = Sidecar::start(Options::default()).await?;
+/// println!("workers and clients connect to {}", sidecar.address());
+/// sidecar.stop().await;
+/// # Ok::<(), durabletask_sidecar::StartError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Sidecar {
+    address: SocketAddr,
+    handle: Handle,
+    shutdown: oneshot::Sender<()>,
+    server: TaskHandle<Result<(), tonic::transport::Error>>,
+    hub: JoinHandle<()>,
+}
+
+impl Sidecar {
+    /// Opens the database and listens; when this returns, calls are answered.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let Options { host, port, db, app_id, cache_bytes } = options;
+        let listener = TcpListener::bind((host.as_str(), port))
+            .await
+            .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+        let (listener, address) = listener.map_err(|source| StartError::Listen { host, port, source })?;
+
+        let store = Store::open(db.as_deref())?;
+        let hub = Hub::new(store, HubOptions { app_id, cache_bytes }).map_err(StartError::Read)?;
+        let (sender, jobs) = mpsc::channel();
+        let handle = Handle::new(sender);
+        let hub = std::thread::Builder::new()
+            .name("durabletask-hub".to_owned())
+            .spawn(move || hub.run(&jobs))
+            .map_err(StartError::Thread)?;
+
+        let (shutdown, asked) = oneshot::channel();
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(MAX_CALLS)
+            // Clients give up waits whenever they like; that is no attack.
+            .http2_max_pending_accept_reset_streams(Some(4096))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .add_service(TaskHub::new(handle.clone()))
+            .serve_with_incoming_shutdown(incoming, async move {
+                let _ = asked.await;
+            });
+        let server = tokio::spawn(server);
+        tracing::debug!(%address, "listening");
+        Ok(Self { address, handle, shutdown, server, hub })
+    }
+
+    /// Where it listens, with the real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends streams and waits, closes the database. What workers had in hand is handed out again at the next start.
+    pub async fn stop(self) {
+        let Self { handle, shutdown, mut server, hub, .. } = self;
+        let _ = shutdown.send(());
+        // The hub's end is the end of every stream and wait, and with that of the connections.
+        handle.tell(|hub| {
+            hub.stop();
+            Ok(())
+        });
+        drop(handle);
+        let ended = tokio::task::spawn_blocking(move || hub.join());
+        if !matches!(ended.await, Ok(Ok(()))) {
+            tracing::error!("the hub ended in a panic");
+        }
+        match tokio::time::timeout(DRAIN, &mut server).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended with an error"),
+            Ok(Err(error)) => tracing::error!(%error, "the server did not end by itself"),
+            Err(_) => {
+                tracing::debug!("connections were still open and are cut");
+                server.abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The methods of the service, but for the stream of work items.
+
+use durabletask_proto::server::TaskHubSidecarService;
+use durabletask_proto::{
+    ActivityResponse, CompleteTaskResponse, CreateInstanceRequest, CreateInstanceResponse, ExecutionStartedEvent,
+    ExecutionTerminatedEvent, GetInstanceHistoryRequest, GetInstanceHistoryResponse, GetInstanceRequest,
+    GetInstanceResponse, GetWorkItemsRequest, ListInstanceIDsRequest, ListInstanceIDsResponse, OrchestrationInstance,
+    OrchestratorResponse, PurgeInstancesRequest, PurgeInstancesResponse, RaiseEventRequest, RaiseEventResponse,
+    RerunWorkflowFromEventRequest, RerunWorkflowFromEventResponse, ResumeRequest, ResumeResponse, SuspendRequest,
+    SuspendResponse, TerminateRequest, TerminateResponse, WorkItem, purge_instances_request,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::Service;
+use super::waiting::{Wait, wait};
+use crate::hub::{HubError, NewInstance, PurgeTarget, Until};
+use crate::machine::events;
+use crate::store::PurgeFilter;
+use crate::time;
+use crate::wire::decode_history;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Service {
+    async fn wait_for(&self, request: GetInstanceRequest, until: Until) -> Answer<GetInstanceResponse> {
+        let payloads = request.get_inputs_and_outputs;
+        let state = wait(&self.hub, request.instance_id, Wait { until, payloads, impatient: false }).await?;
+        Ok(Response::new(GetInstanceResponse { exists: true, orchestration_state: Some(state) }))
+    }
+
+    /// Waits for the effect of a request, as long as there is a worker to bring it about.
+    async fn see_to(&self, instance_id: String, until: Until) -> Result<(), Status> {
+        match wait(&self.hub, instance_id, Wait { until, payloads: false, impatient: true }).await {
+            // Purged meanwhile: it was there when it was asked for.
+            Ok(_) | Err(HubError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl TaskHubSidecarService for Service {
+    async fn hello(&self, _request: Request<()>) -> Answer<()> {
+        Ok(Response::new(()))
+    }
+
+    async fn start_instance(&self, request: Request<CreateInstanceRequest>) -> Answer<CreateInstanceResponse> {
+        let request = request.into_inner();
+        if request.name.is_empty() {
+            return Err(Status::invalid_argument("an orchestration needs a name: 'name' is empty"));
+        }
+        let instance_id = if request.instance_id.is_empty() {
+            Uuid::new_v4().simple().to_string()
+        } else {
+            request.instance_id.clone()
+        };
+        let execution_id = request.execution_id.clone().filter(|given| !given.is_empty());
+        #[allow(deprecated, reason = "sidecars before Dapr 1.18 honour the policy, and so do we")]
+        let reuse = request.orchestration_id_reuse_policy;
+        let start = ExecutionStartedEvent {
+            name: request.name,
+            version: request.version,
+            input: request.input,
+            orchestration_instance: Some(OrchestrationInstance {
+                instance_id: instance_id.clone(),
+                execution_id: Some(execution_id.unwrap_or_else(|| Uuid::new_v4().to_string())),
+            }),
+            scheduled_start_timestamp: request.scheduled_start_timestamp,
+            parent_trace_context: request.parent_trace_context,
+            tags: request.tags,
+            ..ExecutionStartedEvent::default()
+        };
+        self.hub.call(move |hub| hub.start_instance(NewInstance { start, reuse })).await?;
+        Ok(Response::new(CreateInstanceResponse { instance_id }))
+    }
+
+    async fn get_instance(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        let GetInstanceRequest { instance_id, get_inputs_and_outputs } = request.into_inner();
+        let state = self.hub.call(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
+        Ok(Response::new(GetInstanceResponse { exists: state.is_some(), orchestration_state: state }))
+    }
+
+    async fn wait_for_instance_start(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        self.wait_for(request.into_inner(), Until::Started).await
+    }
+
+    async fn wait_for_instance_completion(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        self.wait_for(request.into_inner(), Until::Finished).await
+    }
+
+    async fn raise_event(&self, request: Request<RaiseEventRequest>) -> Answer<RaiseEventResponse> {
+        let request = request.into_inner();
+        let event = events::event_raised(time::to_timestamp(time::now()), request.name, request.input);
+        self.hub.call(move |hub| hub.raise(&request.instance_id, &event)).await?;
+        Ok(Response::new(RaiseEventResponse {}))
+    }
+
+    async fn terminate_instance(&self, request: Request<TerminateRequest>) -> Answer<TerminateResponse> {
+        let TerminateRequest { instance_id, output, recursive } = request.into_inner();
+        let event = ExecutionTerminatedEvent { input: output, recurse: recursive };
+        let id = instance_id.clone();
+        self.hub.call(move |hub| hub.terminate(&id, &event)).await?;
+        self.see_to(instance_id, Until::Finished).await?;
+        Ok(Response::new(TerminateResponse {}))
+    }
+
+    async fn suspend_instance(&self, request: Request<SuspendRequest>) -> Answer<SuspendResponse> {
+        let SuspendRequest { instance_id, reason } = request.into_inner();
+        let event = events::execution_suspended(time::to_timestamp(time::now()), reason);
+        let id = instance_id.clone();
+        self.hub.call(move |hub| hub.raise(&id, &event)).await?;
+        self.see_to(instance_id, Until::Suspended).await?;
+        Ok(Response::new(SuspendResponse {}))
+    }
+
+    async fn resume_instance(&self, request: Request<ResumeRequest>) -> Answer<ResumeResponse> {
+        let ResumeRequest { instance_id, reason } = request.into_inner();
+        let event = events::execution_resumed(time::to_timestamp(time::now()), reason);
+        let id = instance_id.clone();
+        self.hub.call(move |hub| hub.raise(&id, &event)).await?;
+        self.see_to(instance_id, Until::Resumed).await?;
+        Ok(Response::new(ResumeResponse {}))
+    }
+
+    async fn purge_instances(&self, request: Request<PurgeInstancesRequest>) -> Answer<PurgeInstancesResponse> {
+        let PurgeInstancesRequest { request, recursive, force } = request.into_inner();
+        let target = match request {
+            Some(purge_instances_request::Request::InstanceId(id)) => PurgeTarget::Instance(id),
+            Some(purge_instances_request::Request::PurgeInstanceFilter(filter)) => PurgeTarget::Matching(PurgeFilter {
+                from: filter.created_time_from.as_ref().map(time::from_timestamp),
+                to: filter.created_time_to.as_ref().map(time::from_timestamp),
+                statuses: filter.runtime_status,
+            }),
+            None => {
+                return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter"));
+            }
+        };
+        let force = force.unwrap_or(false);
+        let count = self.hub.call(move |hub| hub.purge(target, recursive, force)).await?;
+        let deleted_instance_count = i32::try_from(count).unwrap_or(i32::MAX);
+        Ok(Response::new(PurgeInstancesResponse { deleted_instance_count, is_complete: Some(true) }))
+    }
+
+    type GetWorkItemsStream = tokio_stream::Empty<Result<WorkItem, Status>>;
+
+    /// Never reached: [`super::TaskHub`] serves this method, with work items that are encoded already.
+    async fn get_work_items(&self, _request: Request<GetWorkItemsRequest>) -> Answer<Self::GetWorkItemsStream> {
+        Err(Status::internal("work items are served elsewhere"))
+    }
+
+    async fn complete_activity_task(&self, request: Request<ActivityResponse>) -> Answer<CompleteTaskResponse> {
+        let response = request.into_inner();
+        self.hub.call(move |hub| hub.complete_activity(response)).await?;
+        Ok(Response::new(CompleteTaskResponse {}))
+    }
+
+    async fn complete_orchestrator_task(&self, request: Request<OrchestratorResponse>) -> Answer<CompleteTaskResponse> {
+        let response = request.into_inner();
+        self.hub.call(move |hub| hub.complete_turn(response)).await?;
+        Ok(Response::new(CompleteTaskResponse {}))
+    }
+
+    async fn complete_workflow_task(&self, request: Request<OrchestratorResponse>) -> Answer<CompleteTaskResponse> {
+        self.complete_orchestrator_task(request).await
+    }
+
+    async fn rerun_workflow_from_event(
+        &self,
+        _request: Request<RerunWorkflowFromEventRequest>,
+    ) -> Answer<RerunWorkflowFromEventResponse> {
+        Err(Status::unimplemented(
+            "this sidecar can not run an instance again from one of its events; start a new instance instead",
+        ))
+    }
+
+    async fn list_instance_i_ds(&self, request: Request<ListInstanceIDsRequest>) -> Answer<ListInstanceIDsResponse> {
+        let ListInstanceIDsRequest { continuation_token, page_size } = request.into_inner();
+        let after = match continuation_token.as_deref() {
+            None | Some("") => 0,
+            Some(token) => token.parse().map_err(|_| {
+                Status::invalid_argument(format!(
+                    "'{token}' is no continuation token; pass the one from the previous page, or none for the first"
+                ))
+            })?,
+        };
+        let (instance_ids, next) = self.hub.call(move |hub| hub.list(after, page_size)).await?;
+        let continuation_token = next.map(|key| key.to_string());
+        Ok(Response::new(ListInstanceIDsResponse { instance_ids, continuation_token }))
+    }
+
+    async fn get_instance_history(
+        &self,
+        request: Request<GetInstanceHistoryRequest>,
+    ) -> Answer<GetInstanceHistoryResponse> {
+        let id = request.into_inner().instance_id;
+        let frames = self.hub.call(move |hub| hub.history(&id)).await?;
+        let events = decode_history(&frames.from_offset(0).concat())
+            .map_err(|error| Status::data_loss(format!("the stored history can not be decoded: {error}")))?;
+        Ok(Response::new(GetInstanceHistoryResponse { events }))
+    }
+}

@@ -1,0 +1,168 @@
+//! `GetWorkItems`, apart from the generated service: its items are encoded before they get here.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::BufMut;
+use durabletask_proto::server::TaskHubSidecarServiceServer;
+use durabletask_proto::{GetWorkItemsRequest, WorkerCapability};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::body::Body;
+use tonic::codec::{Codec, EncodeBuf, Encoder};
+use tonic::codegen::{BoxFuture, Service as HttpService, http};
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use super::Service;
+use crate::hub::{Handle, Offer};
+use crate::wire::EncodedWorkItem;
+
+const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
+
+/// The whole service, as the server sees it.
+#[derive(Clone)]
+pub(crate) struct TaskHub {
+    methods: TaskHubSidecarServiceServer<Service>,
+    hub: Handle,
+}
+
+impl TaskHub {
+    pub(crate) fn new(hub: Handle) -> Self {
+        // A payload is as large as its author made it; the other side says what it can take.
+        let methods = TaskHubSidecarServiceServer::new(Service { hub: hub.clone() })
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX);
+        Self { methods, hub }
+    }
+}
+
+impl NamedService for TaskHub {
+    const NAME: &'static str = "TaskHubSidecarService";
+}
+
+impl HttpService<http::Request<Body>> for TaskHub {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != GET_WORK_ITEMS {
+            return self.methods.call(request);
+        }
+        let method = WorkItems { hub: self.hub.clone() };
+        Box::pin(async move {
+            let mut grpc = Grpc::new(WorkItemCodec).apply_max_message_size_config(None, Some(usize::MAX));
+            Ok(grpc.server_streaming(method, request).await)
+        })
+    }
+}
+
+struct WorkItems {
+    hub: Handle,
+}
+
+impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
+    type Response = EncodedWorkItem;
+    type ResponseStream = WorkItemStream;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<GetWorkItemsRequest>) -> Self::Future {
+        let hub = self.hub.clone();
+        let offer = offer_of(&request.into_inner());
+        Box::pin(async move {
+            let connected = hub.call(move |hub| Ok(hub.connect(offer))).await?;
+            Ok(Response::new(WorkItemStream {
+                id: connected.id,
+                items: connected.items,
+                starved: connected.starved,
+                hub,
+            }))
+        })
+    }
+}
+
+fn offer_of(request: &GetWorkItemsRequest) -> Offer {
+    #[allow(deprecated, reason = "workers before Dapr 1.18 send them, and mean them")]
+    let (turns, activities) =
+        (request.max_concurrent_orchestration_work_items, request.max_concurrent_activity_work_items);
+    Offer {
+        stateful_history: request.capabilities().any(|it| it == WorkerCapability::StatefulHistory),
+        max_turns: usize::try_from(turns).unwrap_or(0),
+        max_activities: usize::try_from(activities).unwrap_or(0),
+    }
+}
+
+/// Work items on their way to one worker. When it is dropped the worker has gone.
+struct WorkItemStream {
+    id: u64,
+    items: mpsc::Receiver<EncodedWorkItem>,
+    starved: Arc<AtomicBool>,
+    hub: Handle,
+}
+
+impl Stream for WorkItemStream {
+    type Item = Result<EncodedWorkItem, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = self.items.poll_recv(context);
+        if let Poll::Ready(Some(_)) = item
+            && self.starved.swap(false, Ordering::SeqCst)
+        {
+            // There is room again; any job makes the hub look for work to hand out.
+            self.hub.tell(|_| Ok(()));
+        }
+        item.map(|item| item.map(Ok))
+    }
+}
+
+impl Drop for WorkItemStream {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.hub.tell(move |hub| {
+            hub.disconnect(id);
+            Ok(())
+        });
+    }
+}
+
+/// Requests by prost, items as they are.
+struct WorkItemCodec;
+
+impl Codec for WorkItemCodec {
+    type Encode = EncodedWorkItem;
+    type Decode = GetWorkItemsRequest;
+    type Encoder = WorkItemEncoder;
+    type Decoder = <ProstCodec<(), GetWorkItemsRequest> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        WorkItemEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<(), GetWorkItemsRequest>::default().decoder()
+    }
+}
+
+struct WorkItemEncoder;
+
+impl Encoder for WorkItemEncoder {
+    type Item = EncodedWorkItem;
+    type Error = Status;
+
+    fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
+        buffer.reserve(item.chunks.iter().map(bytes::Bytes::len).sum());
+        for chunk in item.chunks {
+            buffer.put(chunk);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Activities that were scheduled and have no result yet.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, params};
+
+use super::{Key, Result, Store};
+
+/// An activity to run.
+#[derive(Debug, Clone)]
+pub(crate) struct ActivityRow {
+    pub(crate) key: Key,
+    /// The execution that asked for it.
+    pub(crate) execution_id: Option<String>,
+    /// Its encoded `taskScheduled`.
+    pub(crate) event: Bytes,
+}
+
+impl Store {
+    pub(crate) fn add_activity(&mut self, key: Key, execution_id: Option<&str>, event: &[u8]) -> Result<i64> {
+        let sequence = self.sequence();
+        self.connection
+            .prepare_cached("INSERT INTO activities (sequence, instance, execution, event) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![sequence, key, execution_id, event])?;
+        Ok(sequence)
+    }
+
+    pub(crate) fn activity(&self, sequence: i64) -> Result<Option<ActivityRow>> {
+        self.connection
+            .prepare_cached("SELECT instance, execution, event FROM activities WHERE sequence = ?1")?
+            .query_row([sequence], |row| {
+                let event: Vec<u8> = row.get(2)?;
+                Ok(ActivityRow { key: row.get(0)?, execution_id: row.get(1)?, event: event.into() })
+            })
+            .optional()
+    }
+
+    /// Whether it was there.
+    pub(crate) fn remove_activity(&self, sequence: i64) -> Result<bool> {
+        let removed =
+            self.connection.prepare_cached("DELETE FROM activities WHERE sequence = ?1")?.execute([sequence])?;
+        Ok(removed > 0)
+    }
+
+    /// All of them, in the order of their scheduling.
+    pub(crate) fn pending_activities(&self) -> Result<Vec<i64>> {
+        self.connection
+            .prepare("SELECT sequence FROM activities ORDER BY sequence")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    }
+}

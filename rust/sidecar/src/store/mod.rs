@@ -1,0 +1,63 @@
+//! What is durable: instances, their histories and inboxes, activities to run and timers to fire, in SQLite.
+//!
+//! Rows in, rows out; no decisions are taken here. One connection, owned by one thread, so that there is no locking and
+//! many callers share a commit. In memory it is the same database without a file.
+
+mod activities;
+mod history;
+mod inbox;
+mod instances;
+mod open;
+mod timers;
+
+pub(crate) use activities::ActivityRow;
+pub(crate) use instances::{Created, InstanceRow, Key, PurgeFilter};
+pub use open::OpenError;
+pub(crate) use timers::DueTimer;
+
+use rusqlite::Connection;
+
+pub(crate) type Result<T> = std::result::Result<T, rusqlite::Error>;
+
+/// The database and the next number for rows that are kept in the order of their arrival.
+pub(crate) struct Store {
+    connection: Connection,
+    next_sequence: i64,
+}
+
+impl Store {
+    fn sequence(&mut self) -> i64 {
+        let next = self.next_sequence;
+        self.next_sequence += 1;
+        next
+    }
+
+    pub(crate) fn begin(&self) -> Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")
+    }
+
+    pub(crate) fn commit(&self) -> Result<()> {
+        self.connection.execute_batch("COMMIT")
+    }
+
+    /// Undoes what was not committed; nothing to undo is no error.
+    pub(crate) fn roll_back(&self) -> Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+    }
+
+    /// Forgets everything that an instance left in the database.
+    pub(crate) fn delete(&self, key: Key) -> Result<()> {
+        for statement in [
+            "DELETE FROM history WHERE instance = ?1",
+            "DELETE FROM inbox WHERE instance = ?1",
+            "DELETE FROM activities WHERE instance = ?1",
+            "DELETE FROM timers WHERE instance = ?1",
+            "DELETE FROM results WHERE instance = ?1",
+            "UPDATE instances SET parent = NULL WHERE parent = ?1",
+            "DELETE FROM instances WHERE key = ?1",
+        ] {
+            self.connection.prepare_cached(statement)?.execute([key])?;
+        }
+        Ok(())
+    }
+}

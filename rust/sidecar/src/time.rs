@@ -1,0 +1,46 @@
+//! Points in time: nanoseconds since the Unix epoch in the store, `Timestamp` on the wire.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use durabletask_proto::prost_types::Timestamp;
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Nanoseconds since the Unix epoch, good until the year 2262; anything beyond is held at the ends.
+pub(crate) type Nanos = i64;
+
+/// The wall clock. Timers are compared with it, not with a monotonic clock: they have to outlive the process.
+pub(crate) fn now() -> Nanos {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn to_timestamp(nanos: Nanos) -> Timestamp {
+    Timestamp {
+        seconds: nanos.div_euclid(NANOS_PER_SECOND),
+        nanos: i32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0),
+    }
+}
+
+pub(crate) fn from_timestamp(timestamp: &Timestamp) -> Nanos {
+    timestamp.seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(i64::from(timestamp.nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_survives_the_way_there_and_back() {
+        for nanos in [0, 1, -1, 1_795_360_398_931_693_861, i64::MAX, i64::MIN] {
+            assert_eq!(from_timestamp(&to_timestamp(nanos)), nanos);
+        }
+    }
+
+    #[test]
+    fn a_timestamp_beyond_the_range_is_held_at_its_end() {
+        let far = Timestamp { seconds: i64::MAX, nanos: 999_999_999 };
+        assert_eq!(from_timestamp(&far), i64::MAX);
+    }
+}

@@ -1,0 +1,195 @@
+//! Histories as bytes: events stay encoded from the moment they are stored until a worker reads them.
+//!
+//! Decoding and encoding a history of 30,000 events for every turn would cost more than everything else that the sidecar
+//! does. So a history is kept as the `pastEvents` fields of an `OrchestratorRequest`, one after the other, and a work
+//! item is put together by concatenation, which is what protobuf defines messages to be closed under.
+
+use bytes::Bytes;
+use durabletask_proto::prost::encoding::{WireType, encode_key, encode_varint};
+use durabletask_proto::prost::{DecodeError, Message};
+use durabletask_proto::{CachedHistory, HistoryEvent, OrchestratorRequest};
+
+const PAST_EVENTS: u32 = 3;
+const NEW_EVENTS: u32 = 4;
+const CACHED_HISTORY: u32 = 9;
+const WORK_ITEM_ORCHESTRATOR_REQUEST: u32 = 1;
+const WORK_ITEM_COMPLETION_TOKEN: u32 = 10;
+
+/// From this size on the end of a history is sealed, so that work items share it instead of copying it.
+const SEAL_AT: usize = 64 * 1024;
+
+fn put_field(buffer: &mut Vec<u8>, number: u32, value: &[u8]) {
+    encode_key(number, WireType::LengthDelimited, buffer);
+    encode_varint(value.len() as u64, buffer);
+    buffer.extend_from_slice(value);
+}
+
+/// Appends one encoded event to what is to be stored as history.
+pub(crate) fn put_past_event(buffer: &mut Vec<u8>, event: &[u8]) {
+    put_field(buffer, PAST_EVENTS, event);
+}
+
+/// The committed history of one execution, encoded.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Frames {
+    sealed: Vec<Bytes>,
+    tail: Vec<u8>,
+    len: usize,
+}
+
+impl Frames {
+    /// Appends what [`put_past_event`] built.
+    pub(crate) fn append(&mut self, frames: &[u8]) {
+        self.tail.extend_from_slice(frames);
+        self.len += frames.len();
+        if self.tail.len() >= SEAL_AT {
+            self.sealed.push(Bytes::from(std::mem::take(&mut self.tail)));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What is stored from byte `offset` on; all of it but the unsealed end is shared.
+    pub(crate) fn from_offset(&self, offset: usize) -> Vec<Bytes> {
+        let mut skip = offset;
+        let mut chunks = Vec::with_capacity(self.sealed.len() + 1);
+        for chunk in &self.sealed {
+            if skip < chunk.len() {
+                chunks.push(chunk.slice(skip..));
+                skip = 0;
+            } else {
+                skip -= chunk.len();
+            }
+        }
+        if skip < self.tail.len() {
+            chunks.push(Bytes::copy_from_slice(&self.tail[skip..]));
+        }
+        chunks
+    }
+}
+
+/// Decodes stored history, wherever it was cut between events.
+pub(crate) fn decode_history(frames: &[u8]) -> Result<Vec<HistoryEvent>, DecodeError> {
+    Ok(OrchestratorRequest::decode(frames)?.past_events)
+}
+
+/// A work item ready for the wire.
+#[derive(Debug)]
+pub(crate) struct EncodedWorkItem {
+    pub(crate) chunks: Vec<Bytes>,
+}
+
+impl EncodedWorkItem {
+    pub(crate) fn of_message(message: &impl Message) -> Self {
+        Self { chunks: vec![message.encode_to_vec().into()] }
+    }
+}
+
+/// What a turn's work item is made of.
+pub(crate) struct TurnParts<'a> {
+    pub(crate) instance_id: &'a str,
+    pub(crate) execution_id: Option<&'a str>,
+    /// How many committed events were left out of `past`, if the worker is to take them from its cache.
+    pub(crate) cached_events: Option<i32>,
+    pub(crate) past: Vec<Bytes>,
+    pub(crate) new_events: &'a [&'a [u8]],
+    pub(crate) completion_token: &'a str,
+}
+
+/// Puts the work item of a turn together without decoding an event.
+pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedWorkItem {
+    let head = OrchestratorRequest {
+        instance_id: parts.instance_id.to_owned(),
+        execution_id: parts.execution_id.map(str::to_owned),
+        ..OrchestratorRequest::default()
+    }
+    .encode_to_vec();
+
+    let mut end = Vec::new();
+    for event in parts.new_events {
+        put_field(&mut end, NEW_EVENTS, event);
+    }
+    if let Some(event_count) = parts.cached_events {
+        put_field(&mut end, CACHED_HISTORY, &CachedHistory { event_count }.encode_to_vec());
+    }
+
+    let past_len: usize = parts.past.iter().map(Bytes::len).sum();
+    let mut front = Vec::with_capacity(head.len() + 16);
+    encode_key(WORK_ITEM_ORCHESTRATOR_REQUEST, WireType::LengthDelimited, &mut front);
+    encode_varint((head.len() + past_len + end.len()) as u64, &mut front);
+    front.extend_from_slice(&head);
+    put_field(&mut end, WORK_ITEM_COMPLETION_TOKEN, parts.completion_token.as_bytes());
+
+    let mut chunks = Vec::with_capacity(parts.past.len() + 2);
+    chunks.push(front.into());
+    chunks.extend(parts.past);
+    chunks.push(end.into());
+    EncodedWorkItem { chunks }
+}
+
+#[cfg(test)]
+mod tests {
+    use durabletask_proto::history_event::EventType;
+    use durabletask_proto::{EventRaisedEvent, WorkItem, work_item};
+
+    use super::*;
+
+    fn raised(name: &str) -> HistoryEvent {
+        let event = EventRaisedEvent { name: name.to_owned(), input: None };
+        HistoryEvent { event_id: -1, event_type: Some(EventType::EventRaised(event)), ..HistoryEvent::default() }
+    }
+
+    fn frame(event: &HistoryEvent) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        put_past_event(&mut buffer, &event.encode_to_vec());
+        buffer
+    }
+
+    #[test]
+    fn a_turn_decodes_as_the_work_item_that_it_stands_for() {
+        let mut frames = Frames::default();
+        frames.append(&frame(&raised("past")));
+        let new = raised("new").encode_to_vec();
+        let item = encode_turn(TurnParts {
+            instance_id: "abc",
+            execution_id: Some("run"),
+            cached_events: Some(7),
+            past: frames.from_offset(0),
+            new_events: &[&new],
+            completion_token: "token",
+        });
+
+        let decoded = WorkItem::decode(item.chunks.concat().as_slice()).expect("what we encode decodes");
+
+        assert_eq!(decoded.completion_token, "token");
+        let Some(work_item::Request::OrchestratorRequest(request)) = decoded.request else {
+            panic!("expected an orchestrator request, found {:?}", decoded.request);
+        };
+        assert_eq!(request.instance_id, "abc");
+        assert_eq!(request.execution_id.as_deref(), Some("run"));
+        assert_eq!(request.past_events, vec![raised("past")]);
+        assert_eq!(request.new_events, vec![raised("new")]);
+        assert_eq!(request.cached_history, Some(CachedHistory { event_count: 7 }));
+    }
+
+    #[test]
+    fn a_history_can_be_read_from_the_end_of_any_event() {
+        let mut frames = Frames::default();
+        let mut offsets = Vec::new();
+        let names: Vec<String> = (0..50).map(|n| format!("{n}-{}", "x".repeat(5_000))).collect();
+        for name in &names {
+            offsets.push(frames.len());
+            frames.append(&frame(&raised(name)));
+        }
+        assert!(frames.sealed.len() > 1, "the test is to cross sealed chunks");
+
+        for (index, offset) in offsets.into_iter().enumerate() {
+            let events = decode_history(&frames.from_offset(offset).concat()).expect("whole events");
+            assert_eq!(events.len(), names.len() - index);
+            assert_eq!(events[0], raised(&names[index]));
+        }
+        assert!(frames.from_offset(frames.len()).is_empty());
+    }
+}
