@@ -23,13 +23,7 @@ fn encode_activity_result(
     completion_token: String,
     result: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let response = proto::ActivityResponse {
-        instance_id,
-        task_id,
-        result,
-        failure_details: None,
-        completion_token,
-    };
+    let response = proto::ActivityResponse { instance_id, task_id, result, failure_details: None, completion_token };
     encode(py, &response)
 }
 
@@ -70,9 +64,7 @@ fn encode_orchestrator_failure(
         actions: vec![proto::OrchestratorAction {
             id: -1,
             router: None,
-            orchestrator_action_type: Some(OrchestratorActionType::CompleteOrchestration(
-                completion,
-            )),
+            orchestrator_action_type: Some(OrchestratorActionType::CompleteOrchestration(completion)),
         }],
         ..Default::default()
     };

@@ -22,23 +22,8 @@ pub(super) fn from_chain(chain: Vec<Link>) -> Option<TaskFailureDetails> {
 }
 
 /// `(message, error_type, stack_trace | None, inner | None)`; `inner` has the same shape.
-pub(super) fn to_tuple<'py>(
-    py: Python<'py>,
-    failure: &TaskFailureDetails,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let inner = failure
-        .inner_failure
-        .as_deref()
-        .map(|inner| to_tuple(py, inner))
-        .transpose()?;
-    (
-        &failure.error_message,
-        &failure.error_type,
-        failure
-            .stack_trace
-            .as_deref()
-            .filter(|text| !text.is_empty()),
-        inner,
-    )
+pub(super) fn to_tuple<'py>(py: Python<'py>, failure: &TaskFailureDetails) -> PyResult<Bound<'py, PyTuple>> {
+    let inner = failure.inner_failure.as_deref().map(|inner| to_tuple(py, inner)).transpose()?;
+    (&failure.error_message, &failure.error_type, failure.stack_trace.as_deref().filter(|text| !text.is_empty()), inner)
         .into_pyobject(py)
 }

@@ -16,13 +16,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// `(event_id, timestamp_micros | None, type, attributes, serialized)`
-type Event<'py> = (
-    i32,
-    Option<i64>,
-    &'static str,
-    Bound<'py, PyDict>,
-    Bound<'py, PyBytes>,
-);
+type Event<'py> = (i32, Option<i64>, &'static str, Bound<'py, PyDict>, Bound<'py, PyBytes>);
 
 /// The events of a `GetInstanceHistoryResponse`, oldest first. `type` is the event's name in the protocol, "unknown" if this
 /// version does not know it; `serialized` is the event as it arrived.
@@ -80,17 +74,12 @@ impl<'py> Attributes<'py> {
     }
 
     fn set_failure(&self, details: Option<&proto::TaskFailureDetails>) -> PyResult<()> {
-        let tuple = details
-            .map(|details| failure::to_tuple(self.0.py(), details))
-            .transpose()?;
+        let tuple = details.map(|details| failure::to_tuple(self.0.py(), details)).transpose()?;
         self.set_some("failureDetails", tuple)
     }
 
     /// Sets the attributes of an event, and returns its type.
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one arm for each event of the protocol, a table in effect"
-    )]
+    #[allow(clippy::too_many_lines, reason = "one arm for each event of the protocol, a table in effect")]
     fn describe(&self, event: &EventType) -> PyResult<&'static str> {
         Ok(match event {
             EventType::ExecutionStarted(event) => {
@@ -107,10 +96,7 @@ impl<'py> Attributes<'py> {
                     let instance = parent.orchestration_instance.as_ref();
                     self.set_some("parentInstanceId", instance.map(|it| &it.instance_id))?;
                 }
-                self.set_time(
-                    "scheduledStartTimestamp",
-                    event.scheduled_start_timestamp.as_ref(),
-                )?;
+                self.set_time("scheduledStartTimestamp", event.scheduled_start_timestamp.as_ref())?;
                 let trace = event.parent_trace_context.as_ref();
                 self.set_some("traceParent", trace.map(|it| &it.trace_parent))?;
                 "executionStarted"

@@ -28,9 +28,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Encodes straight into a new bytes object: payloads can be megabytes, and are copied once less.
 fn encode<'py>(py: Python<'py>, message: &impl Message) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, message.encoded_len(), |mut buffer| {
-        message.encode(&mut buffer).map_err(|error| {
-            PyValueError::new_err(format!("the message outgrew its buffer: {error}"))
-        })
+        message
+            .encode(&mut buffer)
+            .map_err(|error| PyValueError::new_err(format!("the message outgrew its buffer: {error}")))
     })
 }
 
@@ -40,9 +40,7 @@ fn decode<M: Message + Default>(name: &str, data: &[u8]) -> PyResult<M> {
 }
 
 fn malformed(name: &str, length: usize, error: &DecodeError) -> PyErr {
-    PyValueError::new_err(format!(
-        "the sidecar sent {length} bytes that are no {name}: {error}"
-    ))
+    PyValueError::new_err(format!("the sidecar sent {length} bytes that are no {name}: {error}"))
 }
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -50,16 +48,10 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 /// A timestamp out of microseconds since 1970.
 fn timestamp(micros: i64) -> Timestamp {
     let micros_of_second = i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or_default();
-    Timestamp {
-        seconds: micros.div_euclid(MICROS_PER_SECOND),
-        nanos: micros_of_second * 1_000,
-    }
+    Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: micros_of_second * 1_000 }
 }
 
 /// Microseconds since 1970, as precise as Python's datetime; what is finer is cut off.
 fn micros(timestamp: &Timestamp) -> i64 {
-    timestamp
-        .seconds
-        .saturating_mul(MICROS_PER_SECOND)
-        .saturating_add(i64::from(timestamp.nanos).div_euclid(1_000))
+    timestamp.seconds.saturating_mul(MICROS_PER_SECOND).saturating_add(i64::from(timestamp.nanos).div_euclid(1_000))
 }

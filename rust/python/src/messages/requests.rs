@@ -1,9 +1,6 @@
 //! What clients and workers ask of the sidecar.
 
-#![allow(
-    deprecated,
-    reason = "fields that newer sidecars ignore are still sent: older ones need them"
-)]
+#![allow(deprecated, reason = "fields that newer sidecars ignore are still sent: older ones need them")]
 
 use durabletask_proto as proto;
 use durabletask_proto::purge_instances_request::Request as PurgeTarget;
@@ -23,10 +20,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_purge_filter_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_rerun_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_list_instance_ids_request, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        encode_get_instance_history_request,
-        module
-    )?)?;
+    module.add_function(wrap_pyfunction!(encode_get_instance_history_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_get_work_items_request, module)?)
 }
 
@@ -47,12 +41,8 @@ fn encode_create_instance_request(
         version: Some(String::new()),
         input,
         scheduled_start_timestamp: start_at_micros.map(timestamp),
-        orchestration_id_reuse_policy: reuse_id_policy.map(|(operation_status, action)| {
-            proto::OrchestrationIdReusePolicy {
-                operation_status,
-                action,
-            }
-        }),
+        orchestration_id_reuse_policy: reuse_id_policy
+            .map(|(operation_status, action)| proto::OrchestrationIdReusePolicy { operation_status, action }),
         ..Default::default()
     };
     encode(py, &request)
@@ -64,10 +54,7 @@ fn encode_get_instance_request(
     instance_id: String,
     fetch_payloads: bool,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::GetInstanceRequest {
-        instance_id,
-        get_inputs_and_outputs: fetch_payloads,
-    };
+    let request = proto::GetInstanceRequest { instance_id, get_inputs_and_outputs: fetch_payloads };
     encode(py, &request)
 }
 
@@ -79,11 +66,7 @@ fn encode_raise_event_request(
     name: String,
     input: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::RaiseEventRequest {
-        instance_id,
-        name,
-        input,
-    };
+    let request = proto::RaiseEventRequest { instance_id, name, input };
     encode(py, &request)
 }
 
@@ -95,29 +78,19 @@ fn encode_terminate_request(
     output: Option<String>,
     recursive: bool,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::TerminateRequest {
-        instance_id,
-        output,
-        recursive,
-    };
+    let request = proto::TerminateRequest { instance_id, output, recursive };
     encode(py, &request)
 }
 
 #[pyfunction]
 fn encode_suspend_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::SuspendRequest {
-        instance_id,
-        reason: None,
-    };
+    let request = proto::SuspendRequest { instance_id, reason: None };
     encode(py, &request)
 }
 
 #[pyfunction]
 fn encode_resume_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::ResumeRequest {
-        instance_id,
-        reason: None,
-    };
+    let request = proto::ResumeRequest { instance_id, reason: None };
     encode(py, &request)
 }
 
@@ -129,11 +102,8 @@ fn encode_purge_instances_request(
     recursive: bool,
     force: Option<bool>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::PurgeInstancesRequest {
-        recursive,
-        force,
-        request: Some(PurgeTarget::InstanceId(instance_id)),
-    };
+    let request =
+        proto::PurgeInstancesRequest { recursive, force, request: Some(PurgeTarget::InstanceId(instance_id)) };
     encode(py, &request)
 }
 
@@ -152,11 +122,8 @@ fn encode_purge_filter_request(
         created_time_to: created_to_micros.map(timestamp),
         runtime_status,
     };
-    let request = proto::PurgeInstancesRequest {
-        recursive,
-        force,
-        request: Some(PurgeTarget::PurgeInstanceFilter(filter)),
-    };
+    let request =
+        proto::PurgeInstancesRequest { recursive, force, request: Some(PurgeTarget::PurgeInstanceFilter(filter)) };
     encode(py, &request)
 }
 
@@ -188,18 +155,12 @@ fn encode_list_instance_ids_request(
     continuation_token: Option<String>,
     page_size: Option<u32>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::ListInstanceIDsRequest {
-        continuation_token,
-        page_size,
-    };
+    let request = proto::ListInstanceIDsRequest { continuation_token, page_size };
     encode(py, &request)
 }
 
 #[pyfunction]
-fn encode_get_instance_history_request(
-    py: Python<'_>,
-    instance_id: String,
-) -> PyResult<Bound<'_, PyBytes>> {
+fn encode_get_instance_history_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
     encode(py, &proto::GetInstanceHistoryRequest { instance_id })
 }
 

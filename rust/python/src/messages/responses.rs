@@ -16,17 +16,13 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 #[pyfunction]
 fn decode_create_instance_response(data: &[u8]) -> PyResult<String> {
-    decode::<proto::CreateInstanceResponse>("CreateInstanceResponse", data)
-        .map(|response| response.instance_id)
+    decode::<proto::CreateInstanceResponse>("CreateInstanceResponse", data).map(|response| response.instance_id)
 }
 
 /// None if there is no such instance, else `(name, status, created_micros, updated_micros, input, output, custom_status,
 /// failure)`. Payloads that are absent or empty are None, as is a failure without a type and a message.
 #[pyfunction]
-fn decode_get_instance_response<'py>(
-    py: Python<'py>,
-    data: &[u8],
-) -> PyResult<Option<Bound<'py, PyTuple>>> {
+fn decode_get_instance_response<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let response: proto::GetInstanceResponse = decode("GetInstanceResponse", data)?;
     if !response.exists {
         return Ok(None);

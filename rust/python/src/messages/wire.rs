@@ -1,9 +1,7 @@
 //! A borrowed view of a message's top-level fields, for messages too large to be decoded only to be looked at.
 
 use durabletask_proto::prost::DecodeError;
-use durabletask_proto::prost::encoding::{
-    DecodeContext, WireType, decode_key, decode_varint, skip_field,
-};
+use durabletask_proto::prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 /// The fields of an encoded message, in the order in which they stand there; ends after the first error.
 pub(super) struct Fields<'a> {
@@ -33,10 +31,7 @@ pub(super) struct WireError {
 
 impl<'a> Fields<'a> {
     pub(super) fn of(message: &'a [u8]) -> Self {
-        Self {
-            message,
-            rest: message,
-        }
+        Self { message, rest: message }
     }
 
     fn read(&mut self) -> Result<Field<'a>, DecodeError> {
@@ -61,14 +56,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-#[allow(
-    deprecated,
-    reason = "the only way to make a DecodeError, whose text is what the others look like"
-)]
+#[allow(deprecated, reason = "the only way to make a DecodeError, whose text is what the others look like")]
 fn truncated(number: u32, length: u64, left: usize) -> DecodeError {
-    DecodeError::new(format!(
-        "field {number} announces {length} bytes, {left} are left"
-    ))
+    DecodeError::new(format!("field {number} announces {length} bytes, {left} are left"))
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -81,10 +71,7 @@ impl<'a> Iterator for Fields<'a> {
         let offset = self.message.len() - self.rest.len();
         Some(self.read().map_err(|error| {
             self.rest = &[];
-            WireError {
-                offset,
-                problem: error.to_string(),
-            }
+            WireError { offset, problem: error.to_string() }
         }))
     }
 }

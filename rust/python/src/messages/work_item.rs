@@ -71,27 +71,16 @@ fn decode_work_item(py: Python<'_>, data: &[u8]) -> WorkItem {
 
 impl<'a> View<'a> {
     fn of(data: &'a [u8]) -> Self {
-        let mut view = View {
-            kind: "other",
-            ..View::default()
-        };
+        let mut view = View { kind: "other", ..View::default() };
         view.read("WorkItem", data, |view, field| {
             match field.number {
                 1 => {
                     view.kind = "orchestrator";
-                    view.read(
-                        "OrchestratorRequest",
-                        field.value.bytes()?,
-                        Self::orchestrator_field,
-                    );
+                    view.read("OrchestratorRequest", field.value.bytes()?, Self::orchestrator_field);
                 }
                 2 => {
                     view.kind = "activity";
-                    view.read(
-                        "ActivityRequest",
-                        field.value.bytes()?,
-                        Self::activity_field,
-                    );
+                    view.read("ActivityRequest", field.value.bytes()?, Self::activity_field);
                 }
                 10 => view.completion_token = field.value.text()?,
                 _ => {}
@@ -102,22 +91,13 @@ impl<'a> View<'a> {
     }
 
     /// Hands each field of a message to `take` until that returns false; notes the first problem.
-    fn read(
-        &mut self,
-        message: &str,
-        data: &'a [u8],
-        take: fn(&mut Self, &Field<'a>) -> Result<bool, String>,
-    ) {
+    fn read(&mut self, message: &str, data: &'a [u8], take: fn(&mut Self, &Field<'a>) -> Result<bool, String>) {
         for field in Fields::of(data) {
             let outcome = match &field {
-                Ok(field) => take(self, field)
-                    .map_err(|problem| format!("{message}, field {}: {problem}", field.number)),
-                Err(error) => Err(format!(
-                    "{message}, byte {} of {}: {}",
-                    error.offset,
-                    data.len(),
-                    error.problem
-                )),
+                Ok(field) => {
+                    take(self, field).map_err(|problem| format!("{message}, field {}: {problem}", field.number))
+                }
+                Err(error) => Err(format!("{message}, byte {} of {}: {}", error.offset, data.len(), error.problem)),
             };
             match outcome {
                 Ok(true) => {}
@@ -172,7 +152,5 @@ impl<'a> View<'a> {
 }
 
 fn embedded<'a>(value: &Value<'a>) -> Result<Vec<Field<'a>>, String> {
-    Fields::of(value.bytes()?)
-        .map(|field| field.map_err(|error| error.problem))
-        .collect()
+    Fields::of(value.bytes()?).map(|field| field.map_err(|error| error.problem)).collect()
 }
