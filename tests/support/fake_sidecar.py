@@ -1,4 +1,4 @@
-"""A sidecar that does what a test tells it, in this process: messages are bytes, calls are recorded."""
+"""A sidecar in this process that does what a test tells it; messages are bytes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from support import wire
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Handler = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
 def activity_item(
     name: str,
-    input: str | None = None,  # noqa: A002
+    input: str | None = None,
     *,
     task_id: int = 1,
     instance_id: str = "instance",
-    token: str = "token",  # noqa: S107
+    token: str = "token",
 ) -> bytes:
     """Encode the work item of an activity."""
     request = wire.message(
@@ -36,7 +39,7 @@ def activity_item(
     return wire.message((2, request), (10, token))
 
 
-def orchestrator_item(name: str, instance_id: str = "instance", token: str = "token") -> bytes:  # noqa: S107
+def orchestrator_item(name: str, instance_id: str = "instance", token: str = "token") -> bytes:
     """Encode the work item of an orchestration's first turn."""
     timestamp = wire.message((1, 1_700_000_000))
     began = wire.message((1, -1), (2, timestamp), (14, b""))
@@ -72,7 +75,7 @@ class FakeSidecar:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def __enter__(self) -> FakeSidecar:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -122,7 +125,7 @@ class FakeSidecar:
         assert opened, f"{self.streams} streams were opened within {timeout:g} s, not {count}"
 
     def call(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
-        self.metadata.append({key: value for key, value in context.invocation_metadata()})
+        self.metadata.append(dict(context.invocation_metadata()))
         handler = self.handlers.get(method)
         if handler is not None:
             return handler(request, context)

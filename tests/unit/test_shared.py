@@ -1,0 +1,126 @@
+"""Addresses, channels and loggers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from grpc import aio as grpc_aio
+
+from durabletask import _transport
+from durabletask.aio.internal.shared import get_grpc_aio_channel
+from durabletask.internal import shared
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "localhost:4001"),
+        ({"DAPR_GRPC_ENDPOINT": "grpcs://far:443", "DAPR_GRPC_HOST": "near"}, "grpcs://far:443"),
+        ({"DAPR_GRPC_HOST": "near", "DAPR_RUNTIME_HOST": "other"}, "near:4001"),
+        ({"DAPR_RUNTIME_HOST": "other", "DAPR_GRPC_PORT": "50001"}, "other:50001"),
+        ({"DAPR_GRPC_PORT": "50001"}, "localhost:4001"),
+    ],
+)
+def test_the_default_address_comes_from_the_environment(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert shared.get_default_host_address() == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "secure", "target", "tls"),
+    [
+        ("host:1", False, "host:1", False),
+        ("host:1", True, "host:1", True),
+        ("HTTPS://host:1", False, "host:1", True),
+        ("grpcs://host:1", False, "host:1", True),
+        ("http://host:1", True, "host:1", False),
+        ("GRPC://host:1", True, "host:1", False),
+        ("dns:host:1", False, "dns:host:1", False),
+        ("unix:/run/sidecar", False, "unix:/run/sidecar", False),
+    ],
+)
+def test_a_scheme_decides_on_tls_and_other_targets_pass(
+    address: str, secure: bool, target: str, tls: bool
+) -> None:
+    assert shared.resolve_target(address, secure) == (target, tls)
+    with patch("grpc.secure_channel") as with_tls, patch("grpc.insecure_channel") as without:
+        shared.get_grpc_channel(address, secure)
+    used, other = (with_tls, without) if tls else (without, with_tls)
+    assert used.call_args.args[0] == target
+    other.assert_not_called()
+
+
+def test_channels_send_no_pings_and_take_messages_of_any_size() -> None:
+    with patch("grpc.insecure_channel") as channel:
+        shared.get_grpc_channel("host:1")
+    options = dict(channel.call_args.kwargs["options"])
+    assert options["grpc.max_receive_message_length"] == -1
+    assert options["grpc.max_send_message_length"] == -1
+    assert not [name for name in options if "keepalive" in name]
+
+
+def test_channel_options_override_the_defaults() -> None:
+    with patch("grpc.insecure_channel") as channel:
+        shared.get_grpc_channel("host:1", options=[("grpc.max_receive_message_length", 5)])
+    assert dict(channel.call_args.kwargs["options"])["grpc.max_receive_message_length"] == 5
+
+
+def test_asyncio_channels_resolve_addresses_alike() -> None:
+    with patch.object(grpc_aio, "insecure_channel") as channel:
+        get_grpc_aio_channel("http://host:1", True, options=[("a", 1)])
+    assert channel.call_args.args[0] == "host:1"
+    assert channel.call_args.kwargs["options"] == [("a", 1)]
+
+
+def test_a_replaced_channel_function_need_not_take_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def old(host_address: Any, secure_channel: bool = False, interceptors: Any = None) -> str:
+        calls.append((host_address, secure_channel, interceptors))
+        return "old"
+
+    def new(*args: Any, **kwargs: Any) -> str:
+        calls.append((args, kwargs))
+        return "new"
+
+    monkeypatch.setattr(shared, "get_grpc_channel", old)
+    assert _transport.open_channel("host:1", True, None, [("a", 1)]) == "old"
+    monkeypatch.setattr(shared, "get_grpc_channel", new)
+    assert _transport.open_channel("host:1", True, None, [("a", 1)]) == "new"
+    assert calls == [
+        ("host:1", True, None),
+        (("host:1", True, None), {"options": [("a", 1)]}),
+    ]
+
+
+def test_log_handlers_are_never_added_twice() -> None:
+    mine = logging.NullHandler()
+    logger = shared.get_logger("test-handlers", mine)
+    assert shared.get_logger("test-handlers", mine) is logger
+    assert logger.handlers == [mine]
+    shared.get_logger("test-handlers")
+    shared.get_logger("test-handlers")
+    assert len(logger.handlers) == 2
+
+
+def test_a_handler_keeps_its_formatter_unless_another_is_given() -> None:
+    handler, formatter = logging.NullHandler(), logging.Formatter("%(message)s")
+    handler.setFormatter(formatter)
+    shared.get_logger("test-formatter", handler)
+    assert handler.formatter is formatter
+    other = logging.Formatter("- %(message)s")
+    shared.get_logger("test-formatter", handler, other)
+    assert handler.formatter is other
+
+
+def test_default_log_lines_go_to_what_standard_error_is_now(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shared.get_logger("test-stderr").warning("here")
+    assert "durabletask-test-stderr WARNING: here" in capsys.readouterr().err
