@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV ?= .venv
 VENV_COMPAT ?= .venv-compat
+VENV_BENCH ?= .venv-bench
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -110,6 +111,20 @@ test-matrix: ## Run the Python tests on every installed Python from 3.10 to 3.13
 	[ -n "$$tested" ] || { echo "none of Python $(MATRIX) is installed" >&2; exit 1; }; \
 	echo "--- passed on Python$$tested"
 
+##@ Measuring
+
+.PHONY: bench
+bench: $(VENV_BENCH)/.installed ## Print what replaying a step costs, on a release build
+	@$(VENV_BENCH)/bin/python benches/replay.py
+
+# Apart from .venv, whose build is made to be quick to compile.
+$(VENV_BENCH)/.installed: $(SOURCES) $(shell find python -name '*.py') $(VENV)/.requirements
+	$(need_rust)@$(PY) -m venv --clear $(VENV_BENCH)
+	@rm -rf build/bench
+	@$(BIN)/maturin build --release --locked --interpreter $(PY) --out build/bench
+	@$(VENV_BENCH)/bin/python $(PIP_INSTALL) --constraint requirements-dev.txt build/bench/*.whl protobuf
+	@touch $@
+
 ##@ Checking
 
 .PHONY: lint
@@ -136,7 +151,7 @@ fmt: develop ## Format Rust and Python, and apply safe lint fixes
 
 .PHONY: wheel
 wheel: $(VENV)/.requirements ## Build a release wheel for the Python of .venv into dist
-	$(need_rust)@$(BIN)/maturin build --release --locked --quiet --interpreter $(PY) --out dist
+	$(need_rust)@$(BIN)/maturin build --release --locked --interpreter $(PY) --out dist
 	@$(PY) scripts/check_wheel.py
 
 .PHONY: sdist
