@@ -29,33 +29,34 @@ class Order:
     cost: float
 
 
-def ask_for_approval(ctx: ActivityContext, order: Any) -> None:
+def ask_for_approval(ctx: ActivityContext, order: Any) -> str:
     """Stand for a message to whoever decides, with the instance's id to answer to."""
-    print(f"Approval wanted: {order.quantity} x {order.product} for {order.cost:.2f}")
+    return f"asked for {order.cost:,.2f}"
 
 
-def place_order(ctx: ActivityContext, order: Any) -> None:
-    print(f"Ordered: {order.quantity} x {order.product}")
+def place_order(ctx: ActivityContext, order: Any) -> str:
+    return f"ordered {order.quantity} x {order.product}"
 
 
-def purchase(ctx: OrchestrationContext, order: Any) -> Generator[Task[Any], Any, str]:
+def purchase(ctx: OrchestrationContext, order: Any) -> Generator[Task[Any], Any, list[str]]:
     """Place cheap orders at once; all others need a decision within the deadline."""
-    if order.cost < 1000:
-        yield ctx.call_activity(place_order, input=order)
-        return "placed without approval"
+    steps = []
+    if order.cost >= 1000:
+        steps.append((yield ctx.call_activity(ask_for_approval, input=order)))
 
-    yield ctx.call_activity(ask_for_approval, input=order)
-    decision = ctx.wait_for_external_event("approval")
-    deadline = ctx.create_timer(DEADLINE)
-    winner = yield when_any([decision, deadline])
-    if winner == deadline:
-        return "cancelled: nobody decided in time"
+        decision = ctx.wait_for_external_event("approval")
+        deadline = ctx.create_timer(DEADLINE)
+        winner = yield when_any([decision, deadline])
+        if winner == deadline:
+            return [*steps, "nobody decided in time"]
 
-    answer = decision.get_result()
-    if not answer["approved"]:
-        return f"declined by {answer['by']}"
-    yield ctx.call_activity(place_order, input=order)
-    return f"placed, approved by {answer['by']}"
+        answer = decision.get_result()
+        if not answer["approved"]:
+            return [*steps, f"declined by {answer['by']}"]
+        steps.append(f"approved by {answer['by']}")
+
+    steps.append((yield ctx.call_activity(place_order, input=order)))
+    return steps
 
 
 def main() -> None:
