@@ -63,14 +63,14 @@ class Wait:
     `call_timeout`; on an error sleep for `pause_after(error)` and call again.
     """
 
-    def __init__(self, logger: logging.Logger, instance_id: str, goal: str, timeout: float):
-        """`goal` is "start" or "complete"; `timeout` is in seconds, 0 for ever."""
+    def __init__(self, logger: logging.Logger, instance_id: str, goal: str, timeout: float | None):
+        """`goal` is "start" or "complete"; `timeout` is in seconds, 0 or None for ever."""
         self._logger = logger
         self._instance_id = instance_id
         self._goal = goal
-        self._deadline = None if timeout == 0 else time.monotonic() + timeout
+        self._deadline = time.monotonic() + timeout if timeout else None
         self._delays: Iterator[float] | None = None
-        span = "indefinitely" if timeout == 0 else f"up to {timeout}s"
+        span = f"up to {timeout}s" if timeout else "indefinitely"
         logger.info("Waiting %s for instance '%s' to %s.", span, instance_id, goal)
 
     @property

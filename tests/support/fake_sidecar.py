@@ -55,7 +55,7 @@ def orchestrator_item(name: str, instance_id: str = "instance", token: str = "to
 class FakeSidecar:
     """Serves one port of the loopback, which stays the same over `stop` and `start`."""
 
-    def __init__(self, options: list[tuple[str, Any]] | None = None) -> None:
+    def __init__(self, **options: Any) -> None:
         self.port = 0
         self.hellos = 0
         self.streams = 0
@@ -64,10 +64,10 @@ class FakeSidecar:
         self.completions: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.handlers: dict[str, Handler] = {}
         self.silent = threading.Event()
-        self._options = options or []
-        self._work: queue.Queue[bytes | Exception | None] = queue.Queue()
+        self._options = options
+        self._work: queue.Queue[bytes | None] = queue.Queue()
         self._server: Any = None
-        self._stream_ended = threading.Event()
+        self._open_streams = 0
         self._stopping = threading.Event()
         self._connected = threading.Condition()
 
@@ -89,8 +89,8 @@ class FakeSidecar:
 
     def start(self) -> None:
         self._stopping.clear()
-        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)]
-        server = grpc.server(ThreadPoolExecutor(32), options=[*options, *self._options])
+        options = {"grpc.so_reuseport": 0, "grpc.max_receive_message_length": -1, **self._options}
+        server = grpc.server(ThreadPoolExecutor(32), options=list(options.items()))
         server.add_generic_rpc_handlers((_Methods(self),))
         self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
         server.start()
@@ -124,6 +124,12 @@ class FakeSidecar:
             opened = self._connected.wait_for(lambda: self.streams >= count, timeout)
         assert opened, f"{self.streams} streams were opened within {timeout:g} s, not {count}"
 
+    def wait_for_no_stream(self, timeout: float = 20.0) -> None:
+        """Wait until no stream is open, so that the next work item goes to the next stream."""
+        with self._connected:
+            ended = self._connected.wait_for(lambda: self._open_streams == 0, timeout)
+        assert ended, f"a stream is still open after {timeout:g} s"
+
     def call(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         self.metadata.append(dict(context.invocation_metadata()))
         handler = self.handlers.get(method)
@@ -140,17 +146,22 @@ class FakeSidecar:
     def work_items(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         with self._connected:
             self.streams += 1
+            self._open_streams += 1
             self.stream_requests.append(request)
             self._connected.notify_all()
-        while context.is_active() and not self._stopping.is_set():
-            try:
-                item = self._work.get(timeout=0.02)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
-            assert isinstance(item, bytes)
-            yield item
+        try:
+            while context.is_active() and not self._stopping.is_set():
+                try:
+                    item = self._work.get(timeout=0.02)
+                except queue.Empty:
+                    continue
+                if item is None:
+                    return
+                yield item
+        finally:
+            with self._connected:
+                self._open_streams -= 1
+                self._connected.notify_all()
 
 
 class _Methods(grpc.GenericRpcHandler):

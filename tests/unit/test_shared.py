@@ -90,9 +90,11 @@ def test_a_replaced_channel_function_need_not_take_options(monkeypatch: pytest.M
         return "new"
 
     monkeypatch.setattr(shared, "get_grpc_channel", old)
-    assert _transport.open_channel("host:1", True, None, [("a", 1)]) == "old"
+    opened: Any = _transport.open_channel("host:1", True, None, [("a", 1)])
+    assert opened == "old"
     monkeypatch.setattr(shared, "get_grpc_channel", new)
-    assert _transport.open_channel("host:1", True, None, [("a", 1)]) == "new"
+    opened = _transport.open_channel("host:1", True, None, [("a", 1)])
+    assert opened == "new"
     assert calls == [
         ("host:1", True, None),
         (("host:1", True, None), {"options": [("a", 1)]}),

@@ -132,15 +132,15 @@ class AsyncTaskHubGrpcClient:
         return decode_state(instance_id, await self._call("GetInstance", request))
 
     async def wait_for_orchestration_start(
-        self, instance_id: str, *, fetch_payloads: bool = False, timeout: float = 0
+        self, instance_id: str, *, fetch_payloads: bool = False, timeout: float | None = 0
     ) -> OrchestrationState | None:
         """Wait until an orchestration has run its first turn.
 
         Args:
             instance_id: Which one.
             fetch_payloads: Whether to ask for its input, output and custom status too.
-            timeout: Seconds; 0 waits for ever. Connections may be lost and come back within that
-                time.
+            timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
+                that time.
 
         Raises:
             TimeoutError: The time is up.
@@ -150,15 +150,15 @@ class AsyncTaskHubGrpcClient:
         return decode_state(instance_id, await self._wait("WaitForInstanceStart", request, wait))
 
     async def wait_for_orchestration_completion(
-        self, instance_id: str, *, fetch_payloads: bool = True, timeout: float = 0
+        self, instance_id: str, *, fetch_payloads: bool = True, timeout: float | None = 0
     ) -> OrchestrationState | None:
         """Wait until an orchestration has ended, whichever way.
 
         Args:
             instance_id: Which one.
             fetch_payloads: Whether to ask for its input, output and custom status too.
-            timeout: Seconds; 0 waits for ever. Connections may be lost and come back within that
-                time.
+            timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
+                that time.
 
         Raises:
             TimeoutError: The time is up.

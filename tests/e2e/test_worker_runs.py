@@ -1,0 +1,221 @@
+"""Workers on the embedded sidecar: large payloads, many activities, restarts on either side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durabletask import task
+from durabletask.client import OrchestrationState, OrchestrationStatus, TaskHubGrpcClient
+from durabletask.sidecar import Sidecar
+from durabletask.task import ActivityContext, OrchestrationContext
+from durabletask.worker import ConcurrencyOptions, TaskHubGrpcWorker
+
+SOON = 60
+
+
+@pytest.fixture
+def sidecar() -> Iterator[Sidecar]:
+    with Sidecar() as sidecar:
+        yield sidecar
+
+
+def run(sidecar: Sidecar, orchestrator: Any, value: Any = None) -> OrchestrationState:
+    with TaskHubGrpcClient(host_address=sidecar.address) as client:
+        instance_id = client.schedule_new_orchestration(orchestrator, input=value)
+        state = client.wait_for_orchestration_completion(instance_id, timeout=SOON)
+    assert state is not None
+    return state
+
+
+def test_payloads_larger_than_grpc_s_default_limit_pass(sidecar: Sidecar) -> None:
+    def make(ctx: ActivityContext, size: int) -> str:
+        return "x" * size
+
+    def orchestrate(ctx: OrchestrationContext, size: int) -> Any:
+        first = yield ctx.call_activity(make, input=size)
+        second = yield ctx.call_activity(make, input=size)
+        return len(first) + len(second)
+
+    with TaskHubGrpcWorker(host_address=sidecar.address) as worker:
+        worker.add_orchestrator(orchestrate)
+        worker.add_activity(make)
+        worker.start()
+        state = run(sidecar, orchestrate, 5 * 1024 * 1024)
+    state.raise_if_failed()
+    assert state.serialized_output == str(10 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("kind", ["threads", "coroutines"])
+def test_a_wide_fan_out_comes_in(sidecar: Sidecar, kind: str) -> None:
+    def square(ctx: ActivityContext, number: int) -> int:
+        return number * number
+
+    async def square_async(ctx: ActivityContext, number: int) -> int:
+        await asyncio.sleep(0.01)
+        return number * number
+
+    activity: Any = square if kind == "threads" else square_async
+
+    def orchestrate(ctx: OrchestrationContext, count: int) -> Any:
+        calls = [ctx.call_activity(activity, input=number) for number in range(count)]
+        return sum((yield task.when_all(calls)))
+
+    with TaskHubGrpcWorker(
+        host_address=sidecar.address, concurrency_options=ConcurrencyOptions(20, 5, 4)
+    ) as worker:
+        worker.add_orchestrator(orchestrate)
+        worker.add_activity(activity)
+        worker.start()
+        state = run(sidecar, orchestrate, 300)
+    assert state.serialized_output == str(sum(number * number for number in range(300)))
+
+
+def test_failures_reach_the_orchestrator_with_their_type(sidecar: Sidecar) -> None:
+    attempts = 0
+
+    def give_up(ctx: ActivityContext, _: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise task.NonRetryableError("hopeless")
+
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        policy = task.RetryPolicy(
+            first_retry_interval=timedelta(milliseconds=1), max_number_of_attempts=5
+        )
+        try:
+            yield ctx.call_activity(give_up, retry_policy=policy)
+        except task.TaskFailedError as error:
+            return [error.details.error_type, error.details.message]
+        return "no failure"
+
+    with TaskHubGrpcWorker(host_address=sidecar.address) as worker:
+        worker.add_orchestrator(orchestrate)
+        worker.add_activity(give_up)
+        worker.start()
+        state = run(sidecar, orchestrate)
+    assert state.serialized_output == '["NonRetryableError", "hopeless"]'
+    assert attempts == 1
+
+
+def test_unregistered_code_fails_the_orchestration_and_not_the_worker(sidecar: Sidecar) -> None:
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        yield ctx.call_activity("Bogus")
+
+    with TaskHubGrpcWorker(host_address=sidecar.address) as worker:
+        worker.add_orchestrator(orchestrate)
+        worker.start()
+        state = run(sidecar, orchestrate)
+        missing = run(sidecar, "Missing")
+        again = run(sidecar, orchestrate)
+    assert state.failure_details is not None
+    assert state.failure_details.message.endswith(
+        "Activity task #1 failed: Activity function named 'Bogus' was not registered!"
+    )
+    assert missing.failure_details is not None
+    assert missing.failure_details.error_type == "OrchestratorNotRegisteredError"
+    assert missing.failure_details.message == "A 'Missing' orchestrator was not registered."
+    assert again.runtime_status is OrchestrationStatus.FAILED
+
+
+def test_an_orchestration_outlives_its_worker(sidecar: Sidecar) -> None:
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        first = yield ctx.wait_for_external_event("first")
+        second = yield ctx.wait_for_external_event("second")
+        return [first, second]
+
+    worker = TaskHubGrpcWorker(host_address=sidecar.address)
+    worker.add_orchestrator(orchestrate)
+    with TaskHubGrpcClient(host_address=sidecar.address) as client:
+        worker.start()
+        instance_id = client.schedule_new_orchestration(orchestrate)
+        client.wait_for_orchestration_start(instance_id, timeout=SOON)
+        worker.stop()
+        client.raise_orchestration_event(instance_id, "first", data=1)
+        client.raise_orchestration_event(instance_id, "second", data=2)
+        worker.start()
+        state = client.wait_for_orchestration_completion(instance_id, timeout=SOON)
+        worker.stop()
+    assert state is not None
+    assert state.serialized_output == "[1, 2]"
+
+
+def test_work_of_a_worker_that_was_stopped_too_early_is_done_by_another(sidecar: Sidecar) -> None:
+    entered, leave = threading.Event(), threading.Event()
+    done_by: list[str] = []
+
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        return (yield ctx.call_activity("work"))
+
+    def stuck(ctx: ActivityContext, _: Any) -> str:
+        entered.set()
+        leave.wait(SOON)
+        return "first"
+
+    def quick(ctx: ActivityContext, _: Any) -> str:
+        done_by.append("second")
+        return "second"
+
+    first = TaskHubGrpcWorker(host_address=sidecar.address, stop_timeout=0.1)
+    first.add_orchestrator(orchestrate)
+    first._registry.add_named_activity("work", stuck)
+    second = TaskHubGrpcWorker(host_address=sidecar.address)
+    second.add_orchestrator(orchestrate)
+    second._registry.add_named_activity("work", quick)
+    with TaskHubGrpcClient(host_address=sidecar.address) as client, second:
+        first.start()
+        instance_id = client.schedule_new_orchestration(orchestrate)
+        assert entered.wait(SOON)
+        first.stop()
+        second.start()
+        state = client.wait_for_orchestration_completion(instance_id, timeout=SOON)
+        leave.set()
+    assert state is not None
+    assert state.serialized_output == '"second"'
+    assert done_by == ["second"]
+
+
+def test_worker_and_waits_survive_a_restart_of_the_sidecar(tmp_path: Path) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def act(ctx: ActivityContext, value: str) -> str:
+        if value == "slow":
+            entered.set()
+            leave.wait(SOON)
+        return value
+
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        results = []
+        for value in ("quick", "slow", "last"):
+            results.append((yield ctx.call_activity(act, input=value)))
+        return results
+
+    database = tmp_path / "orchestrations.db"
+    with Sidecar(db=database) as sidecar:
+        address = sidecar.address
+        port = int(address.rpartition(":")[2])
+        worker = TaskHubGrpcWorker(host_address=address)
+        worker.add_orchestrator(orchestrate)
+        worker.add_activity(act)
+        worker.start()
+        client = TaskHubGrpcClient(host_address=address)
+        instance_id = client.schedule_new_orchestration(orchestrate)
+        outcome: list[Any] = []
+        waiting = threading.Thread(
+            target=lambda: outcome.append(
+                client.wait_for_orchestration_completion(instance_id, timeout=SOON)
+            )
+        )
+        waiting.start()
+        assert entered.wait(SOON)
+    with Sidecar(db=database, port=port), worker, client:
+        leave.set()
+        waiting.join(SOON)
+    assert not waiting.is_alive()
+    assert outcome[0].serialized_output == '["quick", "slow", "last"]'
