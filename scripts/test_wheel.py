@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -67,33 +66,31 @@ class Environment:
     @contextlib.contextmanager
     def sidecar(self) -> Iterator[str]:
         """Run the wheel's `durabletask-sidecar` on a free port and yield its address."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        with subprocess.Popen(
-            [self.bin / "durabletask-sidecar", "--port", str(port)],
-            cwd=self.folder,
-            env=self.variables,
-        ) as process:
+        log = self.folder / "sidecar.log"
+        with (
+            log.open("w") as errors,
+            subprocess.Popen(
+                [self.bin / "durabletask-sidecar", "--port", "0"],
+                cwd=self.folder,
+                env=self.variables,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            ) as process,
+        ):
             try:
-                wait_until_open(port, process)
-                yield f"127.0.0.1:{port}"
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                listening = re.search(r"listening on (\S+)", line)
+                if not listening:
+                    sys.exit(f"durabletask-sidecar printed {line!r}, no address\n{log.read_text()}")
+                yield listening[1]
             finally:
                 process.terminate()
-                if process.wait(timeout=15) not in (0, -15):
-                    sys.exit(f"durabletask-sidecar ended with {process.returncode} when terminated")
-
-
-def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the port accepts connections; exit if the process ends before."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            sys.exit(f"durabletask-sidecar ended with {process.returncode} when started")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    sys.exit(f"durabletask-sidecar did not listen on port {port} within 15 s")
+                if process.wait(timeout=15) != 0:
+                    sys.exit(
+                        f"durabletask-sidecar ended with {process.returncode}\n{log.read_text()}"
+                    )
 
 
 def check_installation(environment: Environment) -> None:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-
-START_TIMEOUT = 30.0
-"""Seconds; a loaded machine needs some for Python to start."""
 
 
 @contextlib.contextmanager
 def sidecar_command(*arguments: str) -> Iterator[str]:
-    """Run the command of this environment until the block ends; yield its address."""
+    """Run the command of this environment until the block ends; yield the address that it prints."""
     command = Path(sys.executable).parent / "durabletask-sidecar"
     assert command.exists(), f"{command} is missing: run `make develop`"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with subprocess.Popen([command, "--port", str(port), *arguments]) as process:
+    with subprocess.Popen(
+        [command, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
-            _wait_until_open(port, process)
-            yield f"127.0.0.1:{port}"
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            listening = re.search(r"listening on (\S+)", line)
+            assert listening, f"durabletask-sidecar printed {line!r} and no address"
+            yield listening[1]
         finally:
             process.terminate()
             try:
@@ -33,13 +31,3 @@ def sidecar_command(*arguments: str) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-
-
-def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"durabletask-sidecar ended with {process.returncode}"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"durabletask-sidecar does not listen after {START_TIMEOUT:.0f} s")
