@@ -88,6 +88,7 @@ def test_a_worker_opens_another_stream_when_one_ends(
         sidecar.wait_for_streams(count)
         assert_echoes(sidecar, f"t{count}")
         sidecar.end_stream()
+    sidecar.wait_for_streams(4)
 
 
 def test_a_worker_comes_back_when_the_sidecar_does_and_says_so_once(

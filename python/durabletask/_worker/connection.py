@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from grpc.experimental import ChannelOptions
+
 from durabletask import _core
 from durabletask._transport import open_channel, path
 from durabletask._worker.options import ConcurrencyOptions
@@ -16,9 +18,13 @@ CAPABILITIES: tuple[int, ...] = ()
 
 _INT32_MAX = 2**31 - 1
 
-# Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
-# address, dead ones too.
-_OWN_SOCKET = ("grpc.use_local_subchannel_pool", 1)
+_CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
+    # Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
+    # address, dead ones too.
+    ("grpc.use_local_subchannel_pool", 1),
+    # The reader itself waits for the network, without a thread between: a third less per work item.
+    (ChannelOptions.SingleThreadedUnaryStream, 1),
+)
 
 
 class Connection:
@@ -31,7 +37,7 @@ class Connection:
         interceptors: Sequence[Any] | None,
         channel_options: Sequence[tuple[str, Any]] | None,
     ):
-        options = [_OWN_SOCKET, *(channel_options or ())]
+        options = [*_CHANNEL_OPTIONS, *(channel_options or ())]
         self._channel = open_channel(host_address, secure_channel, interceptors, options)
         self._hello: Any = self._channel.unary_unary(path("Hello"))
         self._work_items: Any = self._channel.unary_stream(path("GetWorkItems"))
