@@ -55,8 +55,8 @@ impl Target {
 pub(crate) enum Action<H: Host> {
     /// Schedule an activity or create a sub-orchestration.
     Call(Call<H>),
-    /// The same; what is needed to send it again stands with the task of the same id.
-    RetryableCall(Name, Method),
+    /// The same, shared with what may send it again. The two part ways: the attempt may end before it is confirmed.
+    RetryableCall(Arc<Call<H>>),
     /// Wake up at this time.
     CreateTimer(Timestamp),
 }
@@ -65,7 +65,7 @@ impl<H: Host> Action<H> {
     pub(crate) fn call_name(&self) -> CallName {
         let (method, name) = match self {
             Self::Call(call) => (call.target.method(), Some(&call.name)),
-            Self::RetryableCall(name, method) => (*method, Some(name)),
+            Self::RetryableCall(call) => (call.target.method(), Some(&call.name)),
             Self::CreateTimer(_) => (Method::CreateTimer, None),
         };
         CallName { method, name: name.map(ToString::to_string) }

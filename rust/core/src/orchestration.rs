@@ -106,7 +106,7 @@ pub(crate) struct Retry<H: Host> {
     pub(crate) policy: Arc<RetryPolicy>,
     pub(crate) attempt: u32,
     pub(crate) first_scheduled: Timestamp,
-    pub(crate) call: Call<H>,
+    pub(crate) call: Arc<Call<H>>,
 }
 
 /// How an execution ended.
@@ -401,8 +401,7 @@ impl<H: Host> Orchestration<H> {
 
     /// Sends a call with a retry policy, for the first time or again.
     pub(crate) fn schedule_retryable(&mut self, id: i32, retry: Box<Retry<H>>) {
-        let call = &retry.call;
-        self.add_action(id, Action::RetryableCall(call.name.clone(), call.target.method()));
+        self.add_action(id, Action::RetryableCall(Arc::clone(&retry.call)));
         self.tasks.insert(id, Pending::Retryable(retry));
         self.release_early(id);
     }
@@ -410,6 +409,7 @@ impl<H: Host> Orchestration<H> {
     fn schedule(&mut self, id: i32, call: Call<H>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
         if let Some(policy) = retry {
             let first_scheduled = self.now;
+            let call = Arc::new(call);
             self.schedule_retryable(id, Box::new(Retry { task, policy, attempt: 1, first_scheduled, call }));
         } else {
             self.add_action(id, Action::Call(call));
@@ -431,7 +431,7 @@ impl<H: Host> Orchestration<H> {
 
     fn completes_call(&self, id: i32, event: &[u8]) -> Result<bool, Corrupt> {
         let event = Event::decode(Span::whole(event))?;
-        let call = match (self.actions.get(id), self.tasks.get(&id)) {
+        let call: &Call<H> = match (self.actions.get(id), self.tasks.get(&id)) {
             (Some(Action::CreateTimer(fire_at)), _) => {
                 let recorded = TimerFired::decode(event.body)?.fire_at;
                 return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == *fire_at));

@@ -5,7 +5,7 @@ use pb::orchestrator_action::OrchestratorActionType;
 
 use crate::action::{Action, Call, Input, Target};
 use crate::ids::sub_orchestration_id;
-use crate::orchestration::{Host, Orchestration, Outcome, Pending};
+use crate::orchestration::{Host, Orchestration, Outcome};
 use crate::time::Timestamp;
 
 /// Failure details as the sidecar takes them.
@@ -70,7 +70,7 @@ impl<H: Host> Orchestration<H> {
         action: &Action<H>,
         encode: &mut impl FnMut(&H::Input) -> Result<String, E>,
     ) -> Result<pb::OrchestratorAction, E> {
-        let call = match action {
+        let call: &Call<H> = match action {
             Action::CreateTimer(fire_at) => {
                 let timer = pb::CreateTimerAction { fire_at: Some(timestamp(*fire_at)), ..Default::default() };
                 return Ok(pb::OrchestratorAction {
@@ -79,14 +79,11 @@ impl<H: Host> Orchestration<H> {
                     orchestrator_action_type: Some(OrchestratorActionType::CreateTimer(timer)),
                 });
             }
-            Action::Call(call) => Some(call),
-            Action::RetryableCall(..) => match self.tasks.get(&id) {
-                Some(Pending::Retryable(retry)) => Some(&retry.call),
-                _ => None,
-            },
+            Action::Call(call) => call,
+            Action::RetryableCall(call) => call,
         };
-        let action_type = call.map(|call| self.call_action(call, encode)).transpose()?;
-        let router = call.map(|call| self.router(call.app_id.as_deref()));
+        let action_type = Some(self.call_action(call, encode)?);
+        let router = Some(self.router(call.app_id.as_deref()));
         Ok(pb::OrchestratorAction { id, router, orchestrator_action_type: action_type })
     }
 

@@ -3,6 +3,8 @@
 //! The action with the event's id is struck off, so that it is not sent again. If the code did not ask for it, code and
 //! history have parted.
 
+use std::sync::Arc;
+
 use crate::action::{Action, Input};
 use crate::error::{CallName, Error, Method, NonDeterminism};
 use crate::orchestration::{Host, Orchestration, Pending, Step};
@@ -36,22 +38,24 @@ fn strike<'a, H: Host>(
     name: Option<&str>,
     recorded_input: impl FnOnce() -> Result<Option<&'a str>, Corrupt>,
 ) -> Result<Step<'a, H>, Error> {
-    let action = this.actions.remove(event.id);
-    match (&action, name) {
+    match (this.actions.remove(event.id), name) {
         (Some(Action::Call(call)), Some(name)) if call.target.method() == method && *call.name == *name => {}
-        (Some(Action::RetryableCall(called, kind)), Some(name)) if *kind == method && **called == *name => {
-            // The call may be sent again long after the code has changed what it passed; the history has it as it was.
+        (Some(Action::RetryableCall(call)), Some(name)) if call.target.method() == method && *call.name == *name => {
+            // From here on the call belongs to the retry alone.
+            drop(call);
+            // It may be sent again long after the code has changed what it passed; the history has it as it was.
             if let Some(Pending::Retryable(retry)) = this.tasks.get_mut(&event.id)
-                && matches!(retry.call.input, Input::Deferred(_))
+                && let Some(call) = Arc::get_mut(&mut retry.call)
+                && matches!(call.input, Input::Deferred(_))
                 && let Some(input) = recorded_input()?
             {
-                retry.call.input = Input::Encoded(input.into());
+                call.input = Input::Encoded(input.into());
             }
         }
         (Some(Action::CreateTimer(_)), None) => {}
         // An ended execution has no actions left that could be confirmed.
         _ if this.outcome.is_some() => {}
-        _ => {
+        (action, _) => {
             return Err(Error::NonDeterminism(Box::new(NonDeterminism {
                 instance_id: this.instance_id.to_string(),
                 event_index: this.events_applied.saturating_sub(1),
