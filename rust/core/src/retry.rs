@@ -46,6 +46,10 @@ impl RetryPolicy {
         if self.timeout.is_some_and(expired) {
             return None;
         }
+        if self.first_interval == 0 {
+            // The power grows beyond all numbers in the end, and infinity times nothing is no number.
+            return Some(Delay::Micros(0));
+        }
         let mut seconds = self.backoff_coefficient.powf(f64::from(attempt - 1)) * to_seconds(self.first_interval);
         if let Some(longest) = self.max_interval {
             seconds = seconds.min(to_seconds(longest));
