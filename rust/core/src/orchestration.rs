@@ -311,9 +311,9 @@ impl<H: Host> Orchestration<H> {
         self.custom_status = status;
     }
 
-    /// Remembers which version of the orchestrator runs.
+    /// Remembers which version of the orchestrator runs; an empty name is none.
     pub fn set_version_used(&mut self, version: String) {
-        self.version_used = Some(version);
+        self.version_used = (!version.is_empty()).then_some(version);
     }
 
     /// Ends the execution with a result (JSON). The first end counts: later ones have no effect.
