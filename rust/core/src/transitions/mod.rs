@@ -75,14 +75,12 @@ impl<H: Host> Orchestration<H> {
         event: &Event<'_>,
         what: &'static str,
     ) -> Result<Pending<H>, Step<'static, H>> {
-        match self.tasks.remove(&id) {
-            Some(pending) => Ok(pending),
-            None => {
-                if id > self.sequence() {
-                    self.early.insert(id, event.raw.bytes.into());
-                }
-                Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
-            }
+        if let Some(pending) = self.tasks.remove(&id) {
+            return Ok(pending);
         }
+        if id > self.sequence() {
+            self.early.insert(id, event.raw.bytes.into());
+        }
+        Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
     }
 }
