@@ -1,0 +1,237 @@
+//! What can be wrong with a turn, and what is said about it.
+
+use durabletask_core::Error;
+use durabletask_core::error::{CallName, Method, NonDeterminism};
+use durabletask_core::wire::{
+    Corrupt, Event, EventType, Problem, Request, Span, TaskCompleted, TaskScheduled, WorkItem,
+};
+use durabletask_proto as pb;
+use pb::prost::Message;
+
+use crate::support::answer::answer;
+use crate::support::history::{History, at, history};
+use crate::support::host::{failure_of, orchestrator, play};
+use crate::support::script::{Context, Ended, for_ever};
+
+/// An activity, a timer and a sub-orchestration.
+async fn three_calls(context: Context, _: Option<String>) -> Ended {
+    context.activity("a");
+    context.timer(5);
+    context.sub("s");
+    for_ever().await
+}
+
+fn call(method: Method, name: Option<&str>) -> CallName {
+    CallName { method, name: name.map(str::to_owned) }
+}
+
+/// Plays `three_calls` and expects it to fail with this disagreement, at the history's event of this index.
+#[track_caller]
+fn disagrees(turns: &History, event_index: usize, event_id: i32, expected: CallName, found: Option<CallName>) {
+    let turn = play(turns, three_calls);
+    let Some(error @ Error::NonDeterminism(details)) = &turn.error else {
+        panic!("expected a non-determinism error, found {:?}", turn.error);
+    };
+    assert_eq!(**details, NonDeterminism { instance_id: "i".to_owned(), event_index, event_id, expected, found });
+    turn.gives(answer(turns).fails(4, failure_of(error)));
+}
+
+#[test]
+fn another_activity_than_the_history_has_is_non_determinism() {
+    let turns = history("i").started("o").scheduled(1, "b").new_turn();
+    disagrees(&turns, 2, 1, call(Method::CallActivity, Some("b")), Some(call(Method::CallActivity, Some("a"))));
+}
+
+#[test]
+fn names_of_activities_compare_exactly() {
+    let turns = history("i").started("o").scheduled(1, "A").new_turn();
+    disagrees(&turns, 2, 1, call(Method::CallActivity, Some("A")), Some(call(Method::CallActivity, Some("a"))));
+}
+
+#[test]
+fn another_orchestrator_than_the_history_has_is_non_determinism() {
+    let turns = history("i").started("o").scheduled(1, "a").new_turn().sub_created(3, "t");
+    let found = call(Method::CallSubOrchestrator, Some("s"));
+    disagrees(&turns, 4, 3, call(Method::CallSubOrchestrator, Some("t")), Some(found));
+}
+
+#[test]
+fn another_kind_of_call_than_the_history_has_is_non_determinism() {
+    let (activity, timer, sub) = (
+        call(Method::CallActivity, Some("a")),
+        call(Method::CreateTimer, None),
+        call(Method::CallSubOrchestrator, Some("s")),
+    );
+    let turns = || history("i").started("o");
+    disagrees(&turns().scheduled(2, "a"), 2, 2, activity.clone(), Some(timer.clone()));
+    disagrees(&turns().scheduled(3, "a"), 2, 3, activity.clone(), Some(sub.clone()));
+    disagrees(&turns().timer_created(1, at(5)), 2, 1, timer.clone(), Some(activity.clone()));
+    disagrees(&turns().timer_created(3, at(5)), 2, 3, timer.clone(), Some(sub.clone()));
+    disagrees(&turns().sub_created(1, "s"), 2, 1, sub.clone(), Some(activity));
+    disagrees(&turns().sub_created(2, "s"), 2, 2, sub, Some(timer));
+}
+
+#[test]
+fn a_call_that_the_code_does_not_make_is_non_determinism() {
+    let turns = || history("i").started("o").new_turn();
+    for id in [4, 0, -1, i32::MAX, i32::MIN] {
+        disagrees(&turns().scheduled(id, "a"), 3, id, call(Method::CallActivity, Some("a")), None);
+        disagrees(&turns().timer_created(id, at(5)), 3, id, call(Method::CreateTimer, None), None);
+        disagrees(&turns().sub_created(id, "s"), 3, id, call(Method::CallSubOrchestrator, Some("s")), None);
+    }
+}
+
+#[test]
+fn a_call_confirmed_twice_is_non_determinism() {
+    let turns = history("i").started("o").scheduled(1, "a").scheduled(1, "a").new_turn();
+    disagrees(&turns, 3, 1, call(Method::CallActivity, Some("a")), None);
+}
+
+#[test]
+fn retried_calls_are_compared_as_others_are() {
+    let policy = durabletask_core::retry::RetryPolicy {
+        first_interval: 0,
+        max_attempts: 2,
+        backoff_coefficient: 1.0,
+        max_interval: None,
+        timeout: None,
+        non_retryable_error_types: [].into(),
+    };
+    for turns in [history("i").started("o").scheduled(1, "b"), history("i").started("o").sub_created(1, "a")] {
+        let policy = policy.clone();
+        let turn = play(&turns, move |context, _| {
+            context.retried("a", &policy);
+            for_ever()
+        });
+        let Some(Error::NonDeterminism(details)) = turn.error else { panic!("{:?}", turn.error) };
+        assert_eq!(details.found, Some(call(Method::CallActivity, Some("a"))));
+    }
+}
+
+#[test]
+fn the_message_names_place_ids_and_both_calls() {
+    let turns = history("order-7").started("o").scheduled(1, "pay").new_turn();
+    let turn = play(&turns, three_calls);
+    let message = turn.error.expect("a non-determinism error").to_string();
+    for part in ["order-7", "event 2", "ID=1", "call_activity('pay')", "call_activity('a')", "is_patched"] {
+        assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+    let turns = history("order-7").started("o").timer_created(9, at(1)).new_turn();
+    let message = play(&turns, three_calls).error.expect("a non-determinism error").to_string();
+    for part in ["create_timer with ID=9", "no call with this ID"] {
+        assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+}
+
+/// Appends a field that no version of the protocol has.
+fn with_unknown_field(mut event: Vec<u8>, number: u32) -> Vec<u8> {
+    pb::prost::encoding::encode_key(number, pb::prost::encoding::WireType::LengthDelimited, &mut event);
+    event.push(0);
+    event
+}
+
+fn request_with_event(turns: &History, event: &[u8]) -> Vec<u8> {
+    let mut bytes = turns.bytes();
+    pb::prost::encoding::bytes::encode(4, &event.to_vec(), &mut bytes);
+    bytes
+}
+
+#[test]
+fn an_event_of_an_unknown_type_is_an_error_that_names_its_field() {
+    let turns = history("i").started("o");
+    let event = with_unknown_field(pb::HistoryEvent { event_id: 9, ..Default::default() }.encode_to_vec(), 77);
+    let bytes = request_with_event(&turns, &event);
+    let turn = orchestrator(three_calls).play_request(&Request::decode(Span::whole(&bytes)).expect("a request"));
+    let Some(Error::State(message)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
+    for part in ["i: ", "event 2", "field 77", "newer"] {
+        assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+}
+
+#[test]
+fn an_event_without_a_type_is_an_error_that_says_so() {
+    let turns = history("i").started("o");
+    let bytes = request_with_event(&turns, &pb::HistoryEvent { event_id: 9, ..Default::default() }.encode_to_vec());
+    let turn = orchestrator(three_calls).play_request(&Request::decode(Span::whole(&bytes)).expect("a request"));
+    let Some(Error::State(message)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
+    assert!(message.contains("event 2 of the history has no type"), "{message}");
+}
+
+#[test]
+fn a_newer_field_beside_a_known_type_does_not_hide_it() {
+    let event = pb::HistoryEvent {
+        event_id: 1,
+        event_type: Some(pb::history_event::EventType::TimerCreated(pb::TimerCreatedEvent::default())),
+        ..Default::default()
+    };
+    let raw = with_unknown_field(event.encode_to_vec(), 77);
+    assert_eq!(Event::decode(Span::whole(&raw)).expect("an event").event_type, EventType::TimerCreated);
+    let mut raw = with_unknown_field(Vec::new(), 77);
+    raw.extend(event.encode_to_vec());
+    assert_eq!(Event::decode(Span::whole(&raw)).expect("an event").event_type, EventType::TimerCreated);
+}
+
+/// Decodes a span and says what is wrong with it.
+fn corrupt(bytes: &[u8]) -> Corrupt {
+    Request::decode(Span::whole(bytes)).expect_err("bytes that are no request")
+}
+
+#[test]
+fn corruption_is_reported_with_its_kind_and_place() {
+    // Field 1 is instanceId, field 3 a past event.
+    let cases: [(&[u8], usize, Problem); 7] = [
+        (&[0x0a, 5, b'a'], 2, Problem::Truncated),
+        (&[0x0a], 1, Problem::Truncated),
+        (&[0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], 11, Problem::VarintTooLong),
+        (&[0x0a, 1, b'a', 0x0b], 4, Problem::WireType(3)),
+        (&[0x0a, 1, b'a', 0x02, 0], 4, Problem::FieldNumber),
+        (&[0x0a, 2, b'a', 0xff], 3, Problem::NotUtf8),
+        (&[0x0a, 1, b'a', 0x09, 0, 0, 0, 0, 0, 0, 0, 0], 4, Problem::Mismatch(1)),
+    ];
+    for (bytes, offset, problem) in cases {
+        assert_eq!(corrupt(bytes), Corrupt { offset, problem }, "{bytes:?}");
+    }
+}
+
+#[test]
+fn places_inside_nested_messages_count_from_the_start_of_the_work_item() {
+    let mut event = pb::HistoryEvent {
+        event_id: 1,
+        event_type: Some(pb::history_event::EventType::TaskScheduled(pb::TaskScheduledEvent {
+            name: "name".to_owned(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    event.timestamp = Some(pb::prost_types::Timestamp { seconds: 5, nanos: 0 });
+    let request =
+        pb::OrchestratorRequest { instance_id: "i".to_owned(), new_events: vec![event], ..Default::default() };
+    let item = pb::WorkItem {
+        request: Some(pb::work_item::Request::OrchestratorRequest(request)),
+        completion_token: "token".to_owned(),
+    };
+    let mut bytes = item.encode_to_vec();
+    let place = bytes.windows(4).position(|window| window == b"name").expect("the name is in the bytes");
+    bytes[place + 2] = 0xff;
+
+    let item = WorkItem::decode(Span::whole(&bytes)).expect("a work item");
+    let request = Request::decode(item.request).expect("a request");
+    let raw = request.new_events().next().expect("an event").expect("readable");
+    let body = Event::decode(raw).expect("a header").body;
+    let error = TaskScheduled::decode(body).expect_err("text that is not UTF-8");
+    assert_eq!(error, Corrupt { offset: place + 2, problem: Problem::NotUtf8 });
+
+    let turn = orchestrator(three_calls).play_request(&request);
+    let message = turn.error.expect("the turn fails").to_string();
+    assert_eq!(
+        message,
+        format!("the orchestrator request can not be decoded: text at byte {} is not UTF-8", place + 2)
+    );
+}
+
+#[test]
+fn numbers_are_cut_to_their_declared_width() {
+    // -1 as an int32 has ten bytes on the wire.
+    let body = [0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    assert_eq!(TaskCompleted::decode(Span::whole(&body)).expect("a body").task_id, -1);
+}

@@ -1,0 +1,19 @@
+//! The engine's behaviour, one file a topic: every row of the replay rules, played on orchestrators written in Rust.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod any_bytes;
+mod continue_as_new;
+mod early_completions;
+mod errors;
+mod events;
+mod external_events;
+mod ids;
+mod outcomes;
+mod recorded;
+mod retries;
+mod routers;
+mod suspension;
+mod versions;
+mod wire;
