@@ -151,8 +151,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field and its number, or `None` at the end of the message.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::should_implement_trait, reason = "an iterator would wrap the error in an option in a result")]
+    #[allow(
+        clippy::inline_always,
+        reason = "every field of every event passes here; out of line it costs a tenth more"
+    )]
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Corrupt> {
         if self.position >= self.bytes.len() {
             return Ok(None);
@@ -175,7 +179,8 @@ impl<'a> Reader<'a> {
         Ok(Some((number, field)))
     }
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of `next`")]
     fn take(&mut self, length: u64) -> Result<Span<'a>, Corrupt> {
         let start = self.position;
         let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
@@ -188,7 +193,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "part of `next`")]
     fn varint(&mut self) -> Result<u64, Corrupt> {
         // Most numbers and all keys below field 16 have one byte.
         match self.bytes.get(self.position) {

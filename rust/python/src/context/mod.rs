@@ -52,14 +52,17 @@ impl RuntimeContext {
         self.lock().orchestration.set_replaying(replaying);
     }
 
-    fn name_of(&self, function: &Bound<'_, PyAny>) -> PyResult<Name> {
-        let known = self.lock().names.get(function);
-        if let Some(name) = known {
-            return Ok(name);
+    /// Locks the engine for a call of `function`, whose name comes along.
+    fn lock_for(&self, function: &Bound<'_, PyAny>) -> PyResult<(MutexGuard<'_, State>, Name)> {
+        let state = self.lock();
+        if let Some(name) = state.names.get(function) {
+            return Ok((state, name));
         }
+        drop(state);
         let name = convert::name_of(function)?;
-        self.lock().names.insert(function, name.clone());
-        Ok(name)
+        let mut state = self.lock();
+        state.names.insert(function, name.clone());
+        Ok((state, name))
     }
 
     fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
@@ -155,12 +158,13 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
     ) -> PyResult<Bound<'py, Task>> {
-        let name = self.name_of(activity)?;
         let policy = self.policy_of(retry_policy)?;
         let input = self.input(input)?;
         let task = new_task(activity.py(), class_of_call(policy.as_ref()))?;
+        let handle = task.clone().unbind();
+        let (mut state, name) = self.lock_for(activity)?;
         let call = ActivityCall { name, input, app_id: convert::shared_text(app_id) };
-        self.lock().orchestration.call_activity(call, policy, task.clone().unbind());
+        state.orchestration.call_activity(call, policy, handle);
         Ok(task)
     }
 
@@ -173,13 +177,14 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
     ) -> PyResult<Bound<'py, Task>> {
-        let name = self.name_of(orchestrator)?;
         let policy = self.policy_of(retry_policy)?;
         let input = self.input(input)?;
         let task = new_task(orchestrator.py(), class_of_call(policy.as_ref()))?;
+        let handle = task.clone().unbind();
         let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
+        let (mut state, name) = self.lock_for(orchestrator)?;
         let call = SubOrchestrationCall { name, input, instance_id, app_id };
-        self.lock().orchestration.call_sub_orchestration(call, policy, task.clone().unbind());
+        state.orchestration.call_sub_orchestration(call, policy, handle);
         Ok(task)
     }
 

@@ -60,27 +60,33 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     /// Applies all events of a request.
     pub(super) fn run(&mut self, request: &Request<'_>) -> Result<(), Stop> {
-        for event in request.past_events() {
-            self.apply(event?)?;
-        }
+        self.apply_all(request.past_events())?;
         self.log.unconfirmed(self.context.get())?;
         self.context.get().set_replaying(false);
-        for event in request.new_events() {
-            self.apply(event?)?;
-        }
-        Ok(())
+        self.apply_all(request.new_events())
     }
 
-    #[inline]
-    fn apply(&mut self, raw: Span<'_>) -> Result<(), Stop> {
-        let event = Event::decode(raw)?;
-        let (step, more) = {
-            let orchestration = &mut self.context.get().lock().orchestration;
-            let step = orchestration.apply(&event);
-            (step, orchestration.has_released())
-        };
-        let resumed = self.take(step)?;
-        if more || resumed { self.apply_released() } else { Ok(()) }
+    /// Applies events in order. The engine stays locked while it needs nothing from the user's code.
+    fn apply_all<'e>(&mut self, events: impl Iterator<Item = Result<Span<'e>, Corrupt>>) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let mut state = context.get().lock();
+        for raw in events {
+            let event = Event::decode(raw?)?;
+            match state.orchestration.apply(&event) {
+                Ok(Step::Continue) => {}
+                step => {
+                    drop(state);
+                    self.take(step)?;
+                    state = context.get().lock();
+                }
+            }
+            if state.orchestration.has_released() {
+                drop(state);
+                self.apply_released()?;
+                state = context.get().lock();
+            }
+        }
+        Ok(())
     }
 
     /// Applies events that had to wait until now.
@@ -93,25 +99,20 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
     }
 
-    /// Does what the engine asks for, and says whether user code has run.
-    #[inline]
-    fn take(&mut self, step: Result<Step<'_, PythonHost>, Error>) -> Result<bool, Stop> {
+    /// Does what the engine asks for.
+    fn take(&mut self, step: Result<Step<'_, PythonHost>, Error>) -> Result<(), Stop> {
         match step.map_err(|error| self.engine_error(error))? {
-            Step::Continue => return Ok(false),
+            Step::Continue => Ok(()),
             Step::Complete(task, json) => {
                 let value = decode_or_none(self.py, json)?;
-                self.settled(task.get().set_result(value.unbind()).is_ok())?;
+                self.settled(task.get().set_result(value.unbind()).is_ok())
             }
             Step::Fail(task, message, failure) => {
-                self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())?;
+                self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())
             }
-            Step::Start(start) => self.start(start)?,
-            Step::Ignored(notice) => {
-                self.notice(notice)?;
-                return Ok(false);
-            }
+            Step::Start(start) => self.start(start),
+            Step::Ignored(notice) => Ok(self.notice(notice)?),
         }
-        Ok(true)
     }
 
     /// Goes on after a task was completed. A task that the user's code completed itself stays as it is.
