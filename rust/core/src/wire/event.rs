@@ -180,8 +180,8 @@ pub(super) fn read_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
     let mut reader = Reader::new(span);
     while let Some((number, field)) = reader.next()? {
         match (number, field) {
-            (1, Field::Varint(_)) => seconds = field.int64(number)?,
-            (2, Field::Varint(_)) => nanos = field.int32(number)?,
+            (1, Field::Varint(..)) => seconds = field.int64(number)?,
+            (2, Field::Varint(..)) => nanos = field.int32(number)?,
             _ => {}
         }
     }

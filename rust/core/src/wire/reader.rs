@@ -87,8 +87,8 @@ impl fmt::Display for Corrupt {
 /// One field's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
-    /// A varint: every integer, enum and bool of this protocol.
-    Varint(u64),
+    /// A varint, every integer, enum and bool of this protocol, and where it begins.
+    Varint(u64, usize),
     /// Text, bytes or a message.
     Span(Span<'a>),
     /// Eight or four bytes of fixed width; the protocol has none, so they are only skipped.
@@ -100,7 +100,7 @@ impl<'a> Field<'a> {
     #[inline]
     pub fn varint(self, number: u32) -> Result<u64, Corrupt> {
         match self {
-            Field::Varint(value) => Ok(value),
+            Field::Varint(value, _) => Ok(value),
             Field::Span(Span { offset, .. }) | Field::Fixed(offset) => Err(mismatch(offset, number)),
         }
     }
@@ -124,8 +124,7 @@ impl<'a> Field<'a> {
     pub fn span(self, number: u32) -> Result<Span<'a>, Corrupt> {
         match self {
             Field::Span(span) => Ok(span),
-            Field::Varint(_) => Err(mismatch(0, number)),
-            Field::Fixed(offset) => Err(mismatch(offset, number)),
+            Field::Varint(_, offset) | Field::Fixed(offset) => Err(mismatch(offset, number)),
         }
     }
 }
@@ -166,7 +165,10 @@ impl<'a> Reader<'a> {
             return Err(self.corrupt(Problem::FieldNumber));
         };
         let field = match key & 7 {
-            0 => Field::Varint(self.varint()?),
+            0 => {
+                let offset = self.base + self.position;
+                Field::Varint(self.varint()?, offset)
+            }
             2 => {
                 let length = self.varint()?;
                 Field::Span(self.take(length)?)

@@ -194,6 +194,11 @@ fn corruption_is_reported_with_its_kind_and_place() {
 }
 
 #[test]
+fn a_number_where_a_message_belongs_is_reported_with_its_place() {
+    assert_eq!(corrupt(&[0x0a, 1, b'a', 0x18, 7]), Corrupt { offset: 4, problem: Problem::Mismatch(3) });
+}
+
+#[test]
 fn places_inside_nested_messages_count_from_the_start_of_the_work_item() {
     let mut event = pb::HistoryEvent {
         event_id: 1,
