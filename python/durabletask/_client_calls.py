@@ -16,7 +16,7 @@ import grpc
 
 from durabletask import _core, task
 from durabletask._states import OrchestrationState, OrchestrationStatus, micros_of
-from durabletask._transport import backoff_delays, describe, is_connection_failure
+from durabletask._transport import backoff_delays, code_of, describe, is_connection_failure
 from durabletask.internal import shared
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
 
@@ -87,7 +87,7 @@ class Wait:
             TimeoutError: The time is up.
             grpc.RpcError: `error`, if calling again is of no use.
         """
-        timed_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        timed_out = code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED
         if not timed_out and not is_connection_failure(error):
             raise error
         left = None if self._deadline is None else self._deadline - time.monotonic()

@@ -61,12 +61,18 @@ def _takes_options(factory: Any) -> bool:
     )
 
 
+def code_of(error: Any) -> grpc.StatusCode | None:
+    """The status code of a failed call; None if it has none, as errors of interceptors may."""
+    code = getattr(error, "code", None)
+    return code() if callable(code) else None
+
+
 def is_connection_failure(error: Any) -> bool:
     """Whether a call failed by losing its connection, so that it may succeed on another.
 
     `error` is a `grpc.RpcError` of either API.
     """
-    code = error.code()
+    code = code_of(error)
     if code is grpc.StatusCode.UNAVAILABLE:
         return True
     if code is grpc.StatusCode.CANCELLED:
@@ -83,8 +89,9 @@ def is_connection_failure(error: Any) -> bool:
 
 def describe(error: Any) -> str:
     """One line about a failed call: its status code and details."""
-    if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
-        return f"{error.code().name}: {error.details()}"
+    code = code_of(error)
+    if code is not None:
+        return f"{code.name}: {error.details()}"
     return f"{type(error).__name__}: {error}"
 
 

@@ -110,7 +110,7 @@ class TaskHubGrpcWorker:
             stop_timeout=stop_timeout,
             keepalive_interval=keepalive_interval,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call stop() at any time
         self._run: WorkerRun | None = None
 
     @property
@@ -169,9 +169,6 @@ class TaskHubGrpcWorker:
         with self._lock:
             if self._run is not None:
                 raise RuntimeError("The worker is already running.")
-            self._logger.info(
-                "Starting gRPC worker that connects to %s", self._settings.host_address
-            )
             dispatcher = Dispatcher(
                 _core.Executor(self._registry, self._logger),
                 ActivityExecutor(self._registry, self._logger),
@@ -179,15 +176,17 @@ class TaskHubGrpcWorker:
                 self._logger,
             )
             run = self._run = WorkerRun(self._settings, dispatcher, self._logger)
-            if run.start(timeout):
-                return
-            trouble = run.trouble
-            self._run = None
-            run.stop()
+        address = self._settings.host_address
+        self._logger.info("Starting gRPC worker that connects to %s", address)
+        if run.start(timeout):
+            return
+        stopped = run.stopping
+        self._end(run)
+        if stopped:
+            raise RuntimeError("The worker was stopped while it was starting.")
         raise RuntimeError(
             f"Failed to establish work item stream connection within {timeout:g} seconds: "
-            f"no answer from a sidecar at {self._settings.host_address}"
-            + (f" ({trouble})" if trouble else "")
+            f"no answer from a sidecar at {address}" + (f" ({run.trouble})" if run.trouble else "")
         )
 
     def stop(self) -> None:
@@ -196,11 +195,15 @@ class TaskHubGrpcWorker:
         Does nothing if the worker is not running. What has not ended by then is handed out again by
         the sidecar.
         """
+        run = self._run
+        if run is None:
+            return
+        self._logger.info("Stopping gRPC worker...")
+        self._end(run)
+        self._logger.info("Worker shutdown completed")
+
+    def _end(self, run: WorkerRun) -> None:
+        run.stop()
         with self._lock:
-            run = self._run
-            if run is None:
-                return
-            self._logger.info("Stopping gRPC worker...")
-            run.stop()
-            self._run = None
-            self._logger.info("Worker shutdown completed")
+            if self._run is run:
+                self._run = None

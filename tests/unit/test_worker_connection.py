@@ -260,3 +260,31 @@ def test_results_of_a_lost_stream_are_dropped_since_the_work_is_handed_out_again
         assert time.monotonic() < deadline, "the late result was neither reported nor dropped"
         time.sleep(0.01)
     assert sidecar.completions.empty()
+
+
+def test_an_orchestration_whose_events_are_malformed_fails_under_its_id(
+    sidecar: FakeSidecar, make_worker: MakeWorker
+) -> None:
+    make_worker().start()
+    request = wire.message((1, "id"), (4, b"\x12\x7f"))
+    sidecar.send(wire.message((1, request), (10, "t")))
+    method, response = sidecar.completion()
+    assert method == "CompleteOrchestratorTask"
+    assert wire.string(response, 1) == "id"
+    assert wire.string(response, 4) == "t"
+    assert wire.number(response, 2, 1) == -1
+    assert wire.number(response, 2, 6, 1) == 3
+
+
+def test_a_sidecar_that_takes_a_worker_and_drops_it_again_is_reported_once(
+    sidecar: FakeSidecar, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    make_worker().start()
+    for count in (1, 2, 3):
+        sidecar.wait_for_streams(count)
+        sidecar.end_stream()
+    sidecar.wait_for_streams(4)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if "the sidecar ended the stream" in line]) == 1
+    assert len([line for line in lines if line.startswith("Connected to")]) == 2

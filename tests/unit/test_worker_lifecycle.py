@@ -352,3 +352,43 @@ def test_a_worker_that_was_never_stopped_does_not_keep_the_interpreter(
     )
     sidecar.send(activity_item("sleep"))
     subprocess.run([sys.executable, "-c", program, sidecar.address], check=True, timeout=30)
+
+
+def test_a_worker_may_be_stopped_while_it_starts() -> None:
+    with FakeSidecar() as gone:
+        address = gone.address
+    worker = TaskHubGrpcWorker(host_address=address, log_handler=logging.NullHandler())
+    threading.Timer(0.2, worker.stop).start()
+    with pytest.raises(RuntimeError, match=r"^The worker was stopped while it was starting\.$"):
+        worker.start(timeout=SOON)
+    assert own_threads() == set()
+
+
+def test_a_worker_may_be_stopped_by_several_threads_at_once(
+    sidecar: FakeSidecar, worker: TaskHubGrpcWorker
+) -> None:
+    worker.start()
+    stopping = [threading.Thread(target=worker.stop) for _ in range(4)]
+    for thread in stopping:
+        thread.start()
+    for thread in stopping:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert own_threads() == set()
+
+
+def test_a_turn_that_breaks_the_engine_is_answered(
+    sidecar: FakeSidecar, worker: TaskHubGrpcWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def __init__(self, *_: Any) -> None: ...
+
+        def execute_work_item(self, item: bytes) -> bytes:
+            raise BaseException("panic")  # as PyO3 raises panics
+
+    monkeypatch.setattr("durabletask._core.Executor", Broken)
+    worker.start()
+    sidecar.send(orchestrator_item("any"))
+    _, response = sidecar.completion()
+    assert wire.number(response, 2, 1) == -1
+    assert wire.string(response, 2, 6, 6, 2) == "panic"

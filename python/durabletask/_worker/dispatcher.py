@@ -132,7 +132,7 @@ class Dispatcher:
                 )
                 response = _turn_failure(received, _malformed(problem))
             self._report(received, response, _turn_failure)
-        except Exception as error:
+        except BaseException as error:  # a panic of the engine, too
             self._logger.exception("An error occurred while running %s", received.subject)
             response = _turn_failure(received, failure_chain(error))
             self._report(received, response, _turn_failure)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import grpc
 
-from durabletask._transport import backoff_delays, describe, is_connection_failure
+from durabletask._transport import backoff_delays, code_of, describe, is_connection_failure
 from durabletask._worker.connection import Connection
 
 # Seconds for one attempt. A connection that takes longer to swallow a result is taken for dead.
@@ -51,7 +51,7 @@ def report(
             if _is_transient(error):
                 logger.debug("Reporting %s failed, trying again: %s", subject, describe(error))
                 connection.wait_ended(next(delays))
-            elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and not replaced:
+            elif code_of(error) is grpc.StatusCode.RESOURCE_EXHAUSTED and not replaced:
                 message = (
                     f"The result of {subject} was not accepted: it is too large for the channel "
                     f"to the sidecar ({len(response)} bytes; {describe(error)}). Return less, or "
@@ -72,8 +72,5 @@ def report(
 
 
 def _is_transient(error: grpc.RpcError) -> bool:
-    code = error.code()
-    return code in (
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.ABORTED,
-    ) or is_connection_failure(error)
+    timed_out = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED)
+    return code_of(error) in timed_out or is_connection_failure(error)

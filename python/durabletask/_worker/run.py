@@ -48,8 +48,11 @@ class WorkerRun:
         self._logger = logger
         self._stopping = threading.Event()
         self._ready = threading.Event()
+        # Set once a stream is open, and when there will be none.
+        self._settled = threading.Event()
         self._connection: Connection | None = None
         self._trouble: str | None = None
+        self._announce = True
         self._reader = threading.Thread(target=self._serve, name="durabletask-worker", daemon=True)
         self._keeper = threading.Thread(
             target=self._keep_alive, name="durabletask-keepalive", daemon=True
@@ -61,25 +64,35 @@ class WorkerRun:
         return self._ready.is_set()
 
     @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    @property
     def trouble(self) -> str | None:
-        """What the last attempt to connect failed with; None once it succeeded."""
+        """What the last connection failed with, if that was not long ago."""
         return self._trouble
 
     def start(self, timeout: float) -> bool:
-        """Start the threads; False if there is no stream after `timeout` seconds."""
+        """Start the threads; False if there is no stream after `timeout` seconds, or after a stop."""
         self._reader.start()
         if self._settings.keepalive_interval > 0:
             self._keeper.start()
-        return self._ready.wait(timeout)
+        self._settled.wait(timeout)
+        return self._ready.is_set()
 
     def stop(self) -> None:
-        """Let what runs end and report, then end the stream and the threads."""
+        """Let what runs end and report, then end the stream and the threads.
+
+        May be called more than once, by several threads at a time, and by a signal handler.
+        """
         deadline = time.monotonic() + self._settings.stop_timeout
         self._stopping.set()
+        self._ready.clear()
+        self._settled.set()
         # The stream stays open meanwhile: when it ends, the sidecar hands out again whatever is not
         # reported.
         running = self._dispatcher.drain(max(deadline - time.monotonic(), 0.0))
-        self._ready.clear()
         connection = self._connection
         if connection is not None:
             connection.close()
@@ -101,7 +114,7 @@ class WorkerRun:
         delays = backoff_delays(_FIRST_PAUSE, _LONGEST_PAUSE)
         while not self._stopping.is_set():
             connection = None
-            opened = time.monotonic()
+            opened = None
             try:
                 connection = self._connect()
                 opened = time.monotonic()
@@ -119,9 +132,10 @@ class WorkerRun:
             if self._stopping.is_set():
                 break
             self._dispatcher.drop_parked()
-            self._note_trouble(reason)
-            if time.monotonic() - opened > _GOOD_STREAM:
+            if opened is not None and time.monotonic() - opened > _GOOD_STREAM:
                 delays = backoff_delays(_FIRST_PAUSE, _LONGEST_PAUSE)
+                self._trouble = None
+            self._note_trouble(reason, streamed=connection is not None)
             self._stopping.wait(next(delays))
         self._logger.info("Disconnected from %s", self._settings.host_address)
 
@@ -145,20 +159,27 @@ class WorkerRun:
     def _read(self, connection: Connection) -> None:
         if self._stopping.is_set():
             return
-        self._trouble = None
-        self._logger.info("Connected to %s; waiting for work items.", self._settings.host_address)
+        level = logging.INFO if self._announce else logging.DEBUG
+        self._logger.log(
+            level, "Connected to %s; waiting for work items.", self._settings.host_address
+        )
         self._ready.set()
+        self._settled.set()
         for data in connection.items():
             # Once stopping, items are taken off the stream and left to the sidecar, which hands
             # them out again.
             if not self._stopping.is_set():
                 self._dispatcher.dispatch(connection, data)
 
-    def _note_trouble(self, reason: str) -> None:
+    def _note_trouble(self, reason: str, *, streamed: bool) -> None:
         """One line when the connection is lost or fails otherwise than before, not per attempt."""
         before = self._trouble
         same = before is not None and before.partition(":")[0] == reason.partition(":")[0]
         self._trouble = reason
+        if not same:
+            self._announce = True
+        elif streamed:
+            self._announce = False  # taken and dropped again, as before: nothing new to say
         level = logging.DEBUG if same else logging.WARNING
         self._logger.log(
             level,
