@@ -24,7 +24,9 @@ pub(crate) fn to_timestamp(nanos: Nanos) -> Timestamp {
 }
 
 pub(crate) fn from_timestamp(timestamp: &Timestamp) -> Nanos {
-    timestamp.seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(i64::from(timestamp.nanos))
+    let nanos = i128::from(timestamp.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(timestamp.nanos);
+    let held = nanos.clamp(i128::from(Nanos::MIN), i128::from(Nanos::MAX));
+    Nanos::try_from(held).unwrap_or(Nanos::MAX)
 }
 
 #[cfg(test)]

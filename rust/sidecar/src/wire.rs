@@ -52,7 +52,7 @@ impl Frames {
     }
 
     /// What is stored from byte `offset` on; all of it but the unsealed end is shared.
-    pub(crate) fn from_offset(&self, offset: usize) -> Vec<Bytes> {
+    pub(crate) fn starting_at(&self, offset: usize) -> Vec<Bytes> {
         let mut skip = offset;
         let mut chunks = Vec::with_capacity(self.sealed.len() + 1);
         for chunk in &self.sealed {
@@ -156,7 +156,7 @@ mod tests {
             instance_id: "abc",
             execution_id: Some("run"),
             cached_events: Some(7),
-            past: frames.from_offset(0),
+            past: frames.starting_at(0),
             new_events: &[&new],
             completion_token: "token",
         });
@@ -186,10 +186,10 @@ mod tests {
         assert!(frames.sealed.len() > 1, "the test is to cross sealed chunks");
 
         for (index, offset) in offsets.into_iter().enumerate() {
-            let events = decode_history(&frames.from_offset(offset).concat()).expect("whole events");
+            let events = decode_history(&frames.starting_at(offset).concat()).expect("whole events");
             assert_eq!(events.len(), names.len() - index);
             assert_eq!(events[0], raised(&names[index]));
         }
-        assert!(frames.from_offset(frames.len()).is_empty());
+        assert!(frames.starting_at(frames.len()).is_empty());
     }
 }

@@ -36,15 +36,9 @@ impl Hub {
         if instance.is_finished() || instance.execution_id() != lease.row.execution_id.as_deref() {
             let instance_id = &instance.id;
             tracing::debug!(%instance_id, task_id = lease.task_id, "dropping the result of an execution that is over");
-            self.forget_finished(key);
             return Ok(());
         }
         self.deliver(key, &result_event(lease, response))
-    }
-
-    /// A finished instance is not to stay in memory because of a late look at it.
-    pub(super) fn forget_finished(&mut self, key: Key) {
-        self.cache.remove_finished(key);
     }
 }
 

@@ -41,28 +41,24 @@ pub(super) struct Cache {
     entries: LruCache<Key, (Live, usize)>,
     bytes: usize,
     max_bytes: usize,
+    /// The finished instance that was looked at last: finished ones are not kept.
+    finished: Option<Live>,
 }
 
 impl Cache {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { entries: LruCache::unbounded(), bytes: 0, max_bytes }
+        Self { entries: LruCache::unbounded(), bytes: 0, max_bytes, finished: None }
     }
 
     pub(super) fn clear(&mut self) {
         self.entries.clear();
+        self.finished = None;
         self.bytes = 0;
     }
 
     pub(super) fn remove(&mut self, key: Key) {
         if let Some((_, size)) = self.entries.pop(&key) {
             self.bytes -= size;
-        }
-    }
-
-    /// A finished instance needs no memory; one that was only looked at would keep it.
-    pub(super) fn remove_finished(&mut self, key: Key) {
-        if self.entries.peek(&key).is_some_and(|(live, _)| live.row.instance.is_finished()) {
-            self.remove(key);
         }
     }
 
@@ -73,6 +69,9 @@ impl Cache {
                 return Ok(None);
             };
             let live = Live { row, count: store.history_count(key)?, frames: None };
+            if live.row.instance.is_finished() {
+                return Ok(Some(self.finished.insert(live)));
+            }
             self.bytes += live.size();
             let size = live.size();
             self.entries.put(key, (live, size));

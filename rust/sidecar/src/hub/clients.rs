@@ -31,11 +31,8 @@ impl Hub {
             match named.map(|policy| policy.action()) {
                 Some(CreateOrchestrationAction::Ignore) => return Ok(()),
                 Some(CreateOrchestrationAction::Terminate) => {}
-                Some(CreateOrchestrationAction::Error) => {
-                    return Err(HubError::AlreadyExists { id, status: status_name(status) });
-                }
                 None if existing.instance.is_finished() => {}
-                None => {
+                Some(CreateOrchestrationAction::Error) | None => {
                     return Err(HubError::AlreadyExists { id, status: status_name(status) });
                 }
             }
@@ -65,7 +62,7 @@ impl Hub {
     }
 
     /// Creates a sub-orchestration or a detached one; an id that is taken must not leave the parent waiting.
-    pub(super) fn create_child(&mut self, parent: Key, child: Child) -> Result<()> {
+    pub(super) fn create_child(&mut self, parent: Key, child: &Child) -> Result<()> {
         let Some(EventType::ExecutionStarted(start)) = &child.event.event_type else {
             return Ok(());
         };
@@ -118,9 +115,7 @@ impl Hub {
 
     pub(crate) fn terminate(&mut self, id: &str, event: &ExecutionTerminatedEvent) -> Result<()> {
         let row = self.existing(id)?;
-        self.terminate_key(row.key, event, None)?;
-        self.forget_finished(row.key);
-        Ok(())
+        self.terminate_key(row.key, event, None)
     }
 
     /// The state of an instance, if there is one; with what it was given and what it gave back if `payloads` is set.

@@ -162,7 +162,7 @@ impl Hub {
             instance_id: &instance_id,
             execution_id: execution_id.as_deref(),
             cached_events,
-            past: frames.from_offset(if cached_events.is_some() { offset } else { 0 }),
+            past: frames.starting_at(if cached_events.is_some() { offset } else { 0 }),
             new_events: &new_events,
             completion_token: &token,
         });

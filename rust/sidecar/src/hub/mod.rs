@@ -18,7 +18,7 @@ mod waiters;
 pub(crate) use clients::NewInstance;
 pub(crate) use handle::{Handle, HubError, Result};
 pub(crate) use purge::PurgeTarget;
-pub(crate) use streams::Offer;
+pub(crate) use streams::{Offer, STREAM_BOUND};
 pub(crate) use waiters::{Until, Waiter, WaiterId};
 
 use std::collections::HashMap;

@@ -75,8 +75,8 @@ fn size(row: Option<&ActivityRow>) -> usize {
 mod tests {
     use super::*;
 
-    fn row(len: usize) -> Option<ActivityRow> {
-        Some(ActivityRow { key: 1, execution_id: None, event: Bytes::from(vec![0; len]) })
+    fn row(len: usize) -> ActivityRow {
+        ActivityRow { key: 1, execution_id: None, event: Bytes::from(vec![0; len]) }
     }
 
     #[test]
@@ -93,11 +93,11 @@ mod tests {
     #[test]
     fn activities_beyond_the_memory_they_may_take_are_left_in_the_database() {
         let mut queue = Queue::default();
-        queue.push_activity(1, row(ACTIVITY_BYTES));
-        queue.push_activity(2, row(1));
+        queue.push_activity(1, Some(row(ACTIVITY_BYTES)));
+        queue.push_activity(2, Some(row(1)));
         assert!(queue.pop_activity().is_some_and(|it| it.row.is_some()));
         assert!(queue.pop_activity().is_some_and(|it| it.row.is_none()));
-        queue.push_activity(3, row(1));
+        queue.push_activity(3, Some(row(1)));
         assert!(queue.pop_activity().is_some_and(|it| it.row.is_some()), "memory is free again");
     }
 }

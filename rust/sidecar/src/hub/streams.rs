@@ -14,7 +14,7 @@ use crate::wire::EncodedWorkItem;
 pub(crate) type StreamId = u64;
 
 /// How many work items may wait for the network in one stream; the rest stays in the queue.
-const STREAM_BOUND: usize = 64;
+pub(crate) const STREAM_BOUND: usize = 64;
 /// Of how many instances it is remembered which history a worker holds.
 const WARM_INSTANCES: usize = 100_000;
 

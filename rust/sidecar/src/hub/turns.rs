@@ -105,7 +105,7 @@ impl Hub {
             self.cache.remove(key);
             self.stalled.remove(&key);
         }
-        for child in outcome.children {
+        for child in &outcome.children {
             self.create_child(key, child)?;
         }
         for message in outcome.messages {

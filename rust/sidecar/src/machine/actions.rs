@@ -14,6 +14,7 @@ use durabletask_proto::{
 
 use super::complete::finish;
 use super::events::{self, confirming};
+use super::instance::is_final;
 use super::{Child, Completion, Entry, Environment, Message, Outcome};
 
 /// Everything that an orchestrator asks for carries the id of this application.
@@ -221,12 +222,19 @@ fn complete(
     outcome: &mut Outcome,
     id: i32,
     router: TaskRouter,
-    asked: CompleteOrchestrationAction,
+    mut asked: CompleteOrchestrationAction,
     environment: &Environment<'_>,
 ) {
     if outcome.completion.is_some() {
         tracing::warn!(instance_id = %outcome.instance.id, action = id, "a second completion in one turn is ignored");
         return;
+    }
+    if !is_final(asked.orchestration_status()) {
+        asked.failure_details = Some(failure(
+            "InvalidCompletionError",
+            format!("completed as {}, which is no end", asked.orchestration_status().as_str_name()),
+        ));
+        asked.orchestration_status = OrchestrationStatus::Failed.into();
     }
     let status = asked.orchestration_status();
     let event = EventType::ExecutionCompleted(ExecutionCompletedEvent {
@@ -239,10 +247,10 @@ fn complete(
     if let Some(parent) = &outcome.instance.start.parent_instance
         && let Some(instance) = &parent.orchestration_instance
     {
-        let failure = asked.failure_details.clone();
+        let given = asked.failure_details.clone();
         let failure = match status {
             OrchestrationStatus::Completed => None,
-            _ => Some(failure.unwrap_or_else(|| ended_without_failure(&outcome.instance.id, status))),
+            _ => Some(given.unwrap_or_else(|| ended_without_failure(&outcome.instance.id, status))),
         };
         let app_id = environment.app_id;
         let event = events::child_ended(environment.now, parent, app_id, status, asked.result.clone(), failure);
@@ -262,25 +270,20 @@ fn ended_without_failure(instance_id: &str, status: OrchestrationStatus) -> Task
         OrchestrationStatus::Canceled => "was canceled",
         _ => "failed",
     };
-    TaskFailureDetails {
-        error_type: "SubOrchestrationFailed".to_owned(),
-        error_message: format!("sub-orchestration '{instance_id}' {how}"),
-        ..TaskFailureDetails::default()
-    }
+    failure("SubOrchestrationFailed", format!("sub-orchestration '{instance_id}' {how}"))
+}
+
+fn failure(error_type: &str, error_message: String) -> TaskFailureDetails {
+    TaskFailureDetails { error_type: error_type.to_owned(), error_message, ..TaskFailureDetails::default() }
 }
 
 /// An action of a protocol newer than this sidecar's: carrying on without it would leave the orchestration waiting.
 fn refuse_unknown(outcome: &mut Outcome, id: i32, router: TaskRouter, environment: &Environment<'_>) {
-    let failure = TaskFailureDetails {
-        error_type: "UnknownActionError".to_owned(),
-        error_message: format!(
-            "action #{id} is of a type that this sidecar does not know; its worker speaks a newer protocol"
-        ),
-        ..TaskFailureDetails::default()
-    };
+    let message =
+        format!("action #{id} is of a type that this sidecar does not know; its worker speaks a newer protocol");
     let asked = CompleteOrchestrationAction {
         orchestration_status: OrchestrationStatus::Failed.into(),
-        failure_details: Some(failure),
+        failure_details: Some(failure("UnknownActionError", message)),
         ..CompleteOrchestrationAction::default()
     };
     complete(outcome, id, router, asked, environment);

@@ -8,6 +8,8 @@ mod actions;
 mod complete;
 pub(crate) mod events;
 mod instance;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use complete::{Turn, complete_turn, terminate_unstarted};
 pub(crate) use instance::{Instance, Kind, RawEvent};

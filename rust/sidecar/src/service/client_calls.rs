@@ -195,7 +195,7 @@ impl TaskHubSidecarService for Service {
     ) -> Answer<GetInstanceHistoryResponse> {
         let id = request.into_inner().instance_id;
         let frames = self.hub.call(move |hub| hub.history(&id)).await?;
-        let events = decode_history(&frames.from_offset(0).concat())
+        let events = decode_history(&frames.starting_at(0).concat())
             .map_err(|error| Status::data_loss(format!("the stored history can not be decoded: {error}")))?;
         Ok(Response::new(GetInstanceHistoryResponse { events }))
     }

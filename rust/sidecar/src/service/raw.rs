@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::Service;
-use crate::hub::{Handle, Offer};
+use crate::hub::{Handle, Offer, STREAM_BOUND};
 use crate::wire::EncodedWorkItem;
 
 const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
@@ -115,6 +115,7 @@ impl Stream for WorkItemStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = self.items.poll_recv(context);
         if let Poll::Ready(Some(_)) = item
+            && self.items.len() <= STREAM_BOUND / 2
             && self.starved.swap(false, Ordering::SeqCst)
         {
             // There is room again; any job makes the hub look for work to hand out.

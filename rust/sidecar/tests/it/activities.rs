@@ -1,0 +1,145 @@
+//! Activities between the turn that asks for them and the turn that hears of them.
+
+use durabletask_proto::history_event::EventType;
+use durabletask_proto::{ActivityResponse, TaskFailureDetails};
+use tonic::Code;
+
+use crate::support::actions::{complete, continue_as_new, schedule};
+use crate::support::{Worker, create, finished, kinds, start};
+
+#[tokio::test]
+async fn a_result_reaches_the_orchestration_once() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "hello")]).await;
+
+    let activity = worker.activity().await;
+    assert_eq!(activity.id(), "one");
+    assert_eq!((activity.request.name.as_str(), activity.request.task_id), ("hello", 1));
+    assert_eq!(activity.request.input.as_deref(), Some("\"1\""));
+    assert_eq!(activity.request.task_execution_id, "task-1");
+    worker.finish(&activity, "\"hi\"").await;
+    let error = worker.try_finish(activity.response("\"again\"")).await.expect_err("it was answered");
+    assert_eq!(error.code(), Code::NotFound);
+
+    let turn = worker.turn().await;
+    let past = kinds(&turn.request.past_events);
+    assert_eq!(past, ["OrchestratorStarted", "ExecutionStarted", "TaskScheduled"]);
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "TaskCompleted"]);
+    let Some(EventType::TaskCompleted(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected taskCompleted");
+    };
+    assert_eq!((event.task_scheduled_id, event.result.as_deref()), (1, Some("\"hi\"")));
+    assert_eq!(event.task_execution_id, "task-1");
+    worker.answer(&turn, vec![complete(2, "1")]).await;
+    finished(&mut client, "one").await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_reaches_the_orchestration_with_its_details() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "boom")]).await;
+    let activity = worker.activity().await;
+    let failure = TaskFailureDetails { error_type: "ValueError".to_owned(), ..TaskFailureDetails::default() };
+    let response = ActivityResponse { result: None, failure_details: Some(failure.clone()), ..activity.response("") };
+    worker.try_finish(response).await.expect("the failure is taken");
+
+    let turn = worker.turn().await;
+    let Some(EventType::TaskFailed(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected taskFailed");
+    };
+    assert_eq!((event.task_scheduled_id, event.failure_details.as_ref()), (1, Some(&failure)));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stale_token_is_refused_and_changes_nothing() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    let mut forged = turn.response(vec![complete(1, "\"forged\"")]);
+    forged.completion_token = "another".to_owned();
+    let error = worker.try_answer(forged).await.expect_err("the token is not the turn's");
+    assert_eq!(error.code(), Code::NotFound);
+    worker.answer(&turn, vec![schedule(1, "hello")]).await;
+
+    let activity = worker.activity().await;
+    let forged = ActivityResponse { completion_token: "another".to_owned(), ..activity.response("\"forged\"") };
+    worker.try_finish(forged).await.expect_err("the token is not the activity's");
+    worker.finish(&activity, "\"real\"").await;
+    let turn = worker.turn().await;
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "TaskCompleted"]);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn workers_that_send_no_tokens_are_believed() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    let mut response = turn.response(vec![schedule(1, "hello")]);
+    response.completion_token.clear();
+    worker.try_answer(response).await.expect("taken");
+    let activity = worker.activity().await;
+    let response = ActivityResponse { completion_token: String::new(), ..activity.response("1") };
+    worker.try_finish(response).await.expect("taken");
+    assert_eq!(kinds(&worker.turn().await.request.new_events), ["OrchestratorStarted", "TaskCompleted"]);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn results_of_the_execution_before_do_not_reach_the_next() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "loop").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "slow")]).await;
+    let slow = worker.activity().await;
+
+    crate::support::raise(&mut client, "one", "go").await.expect("it runs");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![continue_as_new(2, "2", vec![])]).await;
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "quick")]).await;
+    let quick = worker.activity().await;
+    assert_eq!(quick.request.name, "quick");
+
+    worker.finish(&slow, "\"of the execution before\"").await;
+    worker.finish(&quick, "\"of this one\"").await;
+    let turn = worker.turn().await;
+    let Some(EventType::TaskCompleted(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected taskCompleted");
+    };
+    assert_eq!(turn.request.new_events.len(), 2);
+    assert_eq!(event.result.as_deref(), Some("\"of this one\""));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn results_of_any_size_arrive() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "hello")]).await;
+    let activity = worker.activity().await;
+    let large = "x".repeat(9 * 1024 * 1024);
+    worker.finish(&activity, &large).await;
+    // The client of these tests has no limit of its own on what a stream brings.
+    let turn = worker.turn().await;
+    let Some(EventType::TaskCompleted(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected taskCompleted");
+    };
+    assert_eq!(event.result.as_ref().map(String::len), Some(large.len()));
+    worker.answer(&turn, vec![complete(2, &large)]).await;
+    assert_eq!(finished(&mut client, "one").await.output.map(|it| it.len()), Some(large.len()));
+    sidecar.stop().await;
+}

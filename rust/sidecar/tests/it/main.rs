@@ -1,0 +1,11 @@
+//! The sidecar as its clients and workers see it: over gRPC, in this process, and as a program that can be killed.
+
+mod activities;
+mod command;
+mod durability;
+mod family;
+mod histories;
+mod instances;
+mod support;
+mod timers;
+mod workers;

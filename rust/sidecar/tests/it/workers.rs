@@ -1,0 +1,153 @@
+//! Several workers, workers that go away, workers that can not keep up, and workers of another version.
+
+use std::collections::HashSet;
+
+use durabletask_proto::{GetWorkItemsRequest, OrchestrationStatus};
+use tonic::Code;
+
+use crate::support::actions::{complete, schedule, unversioned};
+use crate::support::{Worker, connect, create, finished, kinds, raise, start, status};
+
+#[tokio::test]
+async fn work_is_shared_between_workers_and_given_to_one_of_them() {
+    let (sidecar, mut client) = start().await;
+    let mut workers = [Worker::connect(&client).await, Worker::connect(&client).await];
+    for n in 0..4 {
+        create(&mut client, &format!("id-{n}"), "greet").await.expect("the id is free");
+    }
+    let mut seen = HashSet::new();
+    for worker in &mut workers {
+        for _ in 0..2 {
+            let turn = worker.turn().await;
+            assert!(seen.insert(turn.id().to_owned()), "{} was handed out twice", turn.id());
+            worker.answer(&turn, vec![complete(1, "1")]).await;
+        }
+    }
+    assert_eq!(seen.len(), 4);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_worker_had_in_hand_goes_to_the_next() {
+    let (sidecar, mut client) = start().await;
+    let mut first = Worker::connect(&client).await;
+    create(&mut client, "turn", "greet").await.expect("the id is free");
+    let turn = first.turn().await;
+    create(&mut client, "activity", "greet").await.expect("the id is free");
+    let other = first.turn().await;
+    first.answer(&other, vec![schedule(1, "hello")]).await;
+    let activity = first.activity().await;
+    drop(first);
+
+    let mut second = Worker::connect(&client).await;
+    let (mut turns, mut activities) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let item = second.next().await.expect("a work item");
+        match item.request {
+            Some(durabletask_proto::work_item::Request::OrchestratorRequest(it)) => turns.push(it.instance_id),
+            Some(durabletask_proto::work_item::Request::ActivityRequest(it)) => activities.push(it.name),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert_eq!((turns, activities), (vec!["turn".to_owned()], vec!["hello".to_owned()]));
+
+    // The worker that was given up answers late, through another connection.
+    let late = second.try_answer(turn.response(vec![complete(1, "\"late\"")])).await;
+    assert_eq!(late.expect_err("the turn is somebody else's now").code(), Code::NotFound);
+    let late = second.try_finish(activity.response("\"late\"")).await;
+    assert_eq!(late.expect_err("the activity is somebody else's now").code(), Code::NotFound);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_s_limits_are_kept() {
+    let (sidecar, mut client) = start().await;
+    #[allow(deprecated, reason = "what older workers send")]
+    let limited = GetWorkItemsRequest { max_concurrent_orchestration_work_items: 1, ..GetWorkItemsRequest::default() };
+    let mut worker = Worker::offering(&client, limited).await;
+    for id in ["one", "two"] {
+        create(&mut client, id, "greet").await.expect("the id is free");
+    }
+    let first = worker.turn().await;
+    let mut other = Worker::connect(&client).await;
+    let second = other.turn().await;
+    assert_ne!(first.id(), second.id(), "the first worker has its hands full");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_read_gets_no_more_than_its_stream_holds() {
+    let (sidecar, mut client) = start().await;
+    let mut lazy = Worker::connect(&client).await;
+    let count = 2_000;
+    for n in 0..count {
+        create(&mut client, &format!("id-{n}"), "greet").await.expect("the id is free");
+    }
+    let mut seen = HashSet::new();
+    while seen.len() < count {
+        let turn = lazy.turn().await;
+        assert!(seen.insert(turn.id().to_owned()), "{} was handed out twice", turn.id());
+        lazy.answer(&turn, vec![complete(1, "1")]).await;
+    }
+    finished(&mut client, "id-1999").await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_version_is_missing_waits_for_a_worker_that_has_it() {
+    let (sidecar, mut client) = start().await;
+    let mut old = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = old.turn().await;
+    old.answer(&turn, vec![]).await;
+    raise(&mut client, "one", "go").await.expect("it runs");
+    let turn = old.turn().await;
+    old.answer(&turn, vec![unversioned()]).await;
+    assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Stalled);
+
+    let mut new = Worker::connect(&client).await;
+    let turn = new.turn().await;
+    let past = kinds(&turn.request.past_events);
+    assert_eq!(past, ["OrchestratorStarted", "ExecutionStarted", "ExecutionStalled"]);
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "EventRaised"]);
+    new.answer(&turn, vec![complete(1, "1")]).await;
+    assert_eq!(finished(&mut client, "one").await.orchestration_status(), OrchestrationStatus::Completed);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_version_that_one_worker_lacks_is_asked_of_another() {
+    let (sidecar, mut client) = start().await;
+    let mut workers = [Worker::connect(&client).await, Worker::connect(&client).await];
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let [first, second] = &mut workers;
+    let (turn, (declines, accepts)) = tokio::select! {
+        turn = first.turn() => (turn, (0, 1)),
+        turn = second.turn() => (turn, (1, 0)),
+    };
+    workers[declines].answer(&turn, vec![unversioned()]).await;
+    let turn = workers[accepts].turn().await;
+    workers[accepts].answer(&turn, vec![complete(1, "1")]).await;
+    finished(&mut client, "one").await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn streams_and_waits_end_when_the_sidecar_stops() {
+    let (sidecar, client) = start().await;
+    let mut waiting = connect(sidecar.address()).await;
+    create(&mut waiting, "one", "greet").await.expect("the id is free");
+    let wait = tokio::spawn(async move { finished_or_error(&mut waiting).await });
+    let mut worker = Worker::connect(&client).await;
+    let _turn = worker.turn().await;
+    crate::support::soon("the sidecar's end", sidecar.stop()).await;
+    assert!(worker.next().await.is_none());
+    let error = wait.await.expect("no panic").expect_err("there is nobody left to answer");
+    assert_eq!(error.code(), Code::Unavailable);
+}
+
+async fn finished_or_error(client: &mut crate::support::Client) -> Result<(), tonic::Status> {
+    let request =
+        durabletask_proto::GetInstanceRequest { instance_id: "one".to_owned(), get_inputs_and_outputs: false };
+    client.wait_for_instance_completion(request).await.map(|_| ())
+}
