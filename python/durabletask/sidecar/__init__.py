@@ -18,7 +18,9 @@ of the machine takes it back.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -147,4 +149,13 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 after a signal or `--help`, 1 with one line on stderr if it can not start.
     """
-    return _core.sidecar_main(["durabletask-sidecar", *(sys.argv[1:] if argv is None else argv)])
+    arguments = ["durabletask-sidecar", *(sys.argv[1:] if argv is None else argv)]
+    if threading.current_thread() is not threading.main_thread():
+        return _core.sidecar_main(arguments)
+    # The sidecar handles Ctrl-C itself. Python's own handler would be called too, and raise
+    # KeyboardInterrupt after everything has ended well.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return _core.sidecar_main(arguments)
+    finally:
+        signal.signal(signal.SIGINT, handler)
