@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import grpc
 
@@ -105,7 +105,13 @@ def get_grpc_channel(
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _TextHandler = logging.StreamHandler[TextIO]
+else:
+    _TextHandler = logging.StreamHandler  # takes no parameter before Python 3.11
+
+
+class _StderrHandler(_TextHandler):
     """Writes to what `sys.stderr` is at that moment, so that redirections see the lines."""
 
     def __init__(self) -> None:
