@@ -12,12 +12,13 @@ mod handle;
 mod purge;
 mod queue;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod waiters;
 
 pub(crate) use clients::NewInstance;
 pub(crate) use handle::{Handle, HubError, Result};
-pub(crate) use purge::PurgeTarget;
 pub(crate) use streams::{Offer, STREAM_BOUND};
 pub(crate) use waiters::{Until, Waiter, WaiterId};
 

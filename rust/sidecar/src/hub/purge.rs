@@ -1,40 +1,37 @@
-//! Forgetting instances: all of a request or nothing of it.
-
-use std::collections::HashSet;
+//! Forgetting instances: an instance and what it started, or nothing of it.
 
 use super::clients::status_name;
 use super::{Hub, HubError, Result};
 use crate::store::{Key, PurgeFilter};
 
-/// What to forget.
-#[derive(Debug)]
-pub(crate) enum PurgeTarget {
-    Instance(String),
-    Matching(PurgeFilter),
-}
-
 impl Hub {
-    /// Forgets instances, with what they started if `recursive`; running ones only by `force`. Returns how many.
-    pub(crate) fn purge(&mut self, target: PurgeTarget, recursive: bool, force: bool) -> Result<usize> {
-        let mut doomed = Vec::new();
-        match target {
-            PurgeTarget::Instance(id) => {
-                let row = self.existing(&id)?;
-                self.collect(row.key, recursive, force, &mut doomed)?;
-            }
-            PurgeTarget::Matching(filter) => {
-                for key in self.store.matching(&filter)? {
-                    let mut tree = Vec::new();
-                    match self.collect(key, recursive, force, &mut tree) {
-                        Ok(()) => doomed.extend(tree),
-                        // A filter asks for what can be purged, not for every one by name.
-                        Err(HubError::NotCompleted { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
+    /// Forgets an instance, with what it started if `recursive`; running ones only by `force`. Returns how many.
+    pub(crate) fn purge(&mut self, id: &str, recursive: bool, force: bool) -> Result<usize> {
+        let row = self.existing(id)?;
+        self.purge_tree(row.key, recursive, force)
+    }
+
+    /// The instances that a filter matches.
+    pub(crate) fn matching(&mut self, filter: &PurgeFilter) -> Result<Vec<Key>> {
+        Ok(self.store.matching(filter)?)
+    }
+
+    /// Forgets those of these instances that can be forgotten: a filter asks for no particular one. Returns how many.
+    pub(crate) fn purge_all(&mut self, keys: &[Key], recursive: bool, force: bool) -> Result<usize> {
+        let mut count = 0;
+        for key in keys {
+            match self.purge_tree(*key, recursive, force) {
+                Ok(purged) => count += purged,
+                Err(HubError::NotCompleted { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
-        let doomed: HashSet<Key> = doomed.into_iter().collect();
+        Ok(count)
+    }
+
+    fn purge_tree(&mut self, root: Key, recursive: bool, force: bool) -> Result<usize> {
+        let mut doomed = Vec::new();
+        self.collect(root, recursive, force, &mut doomed)?;
         for key in &doomed {
             self.remove(*key)?;
         }

@@ -179,6 +179,8 @@ impl Hub {
             self.store.clear_not_before(key)?;
             return self.commit(key, outcome, now);
         }
+        // Any worker can take part in its end, also one that could not run it.
+        self.stalled.remove(&key);
         let terminated = events::execution_terminated(time::to_timestamp(now), event.clone());
         self.deliver(key, &HistoryEvent { router, ..terminated })
     }

@@ -14,11 +14,14 @@ use uuid::Uuid;
 
 use super::Service;
 use super::waiting::{Wait, wait};
-use crate::hub::{HubError, NewInstance, PurgeTarget, Until};
+use crate::hub::{HubError, NewInstance, Until};
 use crate::machine::events;
 use crate::store::PurgeFilter;
 use crate::time;
 use crate::wire::decode_history;
+
+/// How many instances are purged in one transaction.
+const PURGE_CHUNK: usize = 200;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -27,6 +30,17 @@ impl Service {
         let payloads = request.get_inputs_and_outputs;
         let state = wait(&self.hub, request.instance_id, Wait { until, payloads, impatient: false }).await?;
         Ok(Response::new(GetInstanceResponse { exists: true, orchestration_state: Some(state) }))
+    }
+
+    /// Purges bit by bit: nobody else is to wait while a million instances are forgotten.
+    async fn purge_matching(&self, filter: PurgeFilter, recursive: bool, force: bool) -> Result<usize, Status> {
+        let keys = self.hub.call(move |hub| hub.matching(&filter)).await?;
+        let mut count = 0;
+        for some in keys.chunks(PURGE_CHUNK) {
+            let some = some.to_vec();
+            count += self.hub.call(move |hub| hub.purge_all(&some, recursive, force)).await?;
+        }
+        Ok(count)
     }
 
     /// Waits for the effect of a request, as long as there is a worker to bring it about.
@@ -125,19 +139,21 @@ impl TaskHubSidecarService for Service {
 
     async fn purge_instances(&self, request: Request<PurgeInstancesRequest>) -> Answer<PurgeInstancesResponse> {
         let PurgeInstancesRequest { request, recursive, force } = request.into_inner();
-        let target = match request {
-            Some(purge_instances_request::Request::InstanceId(id)) => PurgeTarget::Instance(id),
-            Some(purge_instances_request::Request::PurgeInstanceFilter(filter)) => PurgeTarget::Matching(PurgeFilter {
-                from: filter.created_time_from.as_ref().map(time::from_timestamp),
-                to: filter.created_time_to.as_ref().map(time::from_timestamp),
-                statuses: filter.runtime_status,
-            }),
-            None => {
-                return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter"));
-            }
-        };
         let force = force.unwrap_or(false);
-        let count = self.hub.call(move |hub| hub.purge(target, recursive, force)).await?;
+        let count = match request {
+            Some(purge_instances_request::Request::InstanceId(id)) => {
+                self.hub.call(move |hub| hub.purge(&id, recursive, force)).await?
+            }
+            Some(purge_instances_request::Request::PurgeInstanceFilter(filter)) => {
+                let filter = PurgeFilter {
+                    from: filter.created_time_from.as_ref().map(time::from_timestamp),
+                    to: filter.created_time_to.as_ref().map(time::from_timestamp),
+                    statuses: filter.runtime_status,
+                };
+                self.purge_matching(filter, recursive, force).await?
+            }
+            None => return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter")),
+        };
         let deleted_instance_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Response::new(PurgeInstancesResponse { deleted_instance_count, is_complete: Some(true) }))
     }

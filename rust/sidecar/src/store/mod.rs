@@ -32,6 +32,13 @@ impl Store {
         next
     }
 
+    /// Makes the database as full as a disk can be; 0 gives it room again.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) -> Result<()> {
+        let pages = if pages == 0 { 1_000_000 } else { pages };
+        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+    }
+
     pub(crate) fn begin(&self) -> Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")
     }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use durabletask_proto::{GetWorkItemsRequest, OrchestrationStatus};
+use durabletask_proto::{GetWorkItemsRequest, OrchestrationStatus, TerminateRequest};
 use tonic::Code;
 
 use crate::support::actions::{complete, schedule, unversioned};
-use crate::support::{Worker, connect, create, finished, kinds, raise, start, status};
+use crate::support::{Worker, connect, create, finished, kinds, raise, soon, start, status};
 
 #[tokio::test]
 async fn work_is_shared_between_workers_and_given_to_one_of_them() {
@@ -112,6 +112,23 @@ async fn an_instance_whose_version_is_missing_waits_for_a_worker_that_has_it() {
     assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "EventRaised"]);
     new.answer(&turn, vec![complete(1, "1")]).await;
     assert_eq!(finished(&mut client, "one").await.orchestration_status(), OrchestrationStatus::Completed);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_version_is_missing_can_be_terminated() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![unversioned()]).await;
+    let mut other = client.clone();
+    let request = TerminateRequest { instance_id: "one".to_owned(), ..TerminateRequest::default() };
+    let terminating = tokio::spawn(async move { other.terminate_instance(request).await });
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![unversioned()]).await;
+    soon("the termination", terminating).await.expect("no panic").expect("an answer");
+    assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Terminated);
     sidecar.stop().await;
 }
 
