@@ -104,11 +104,13 @@ impl Leases {
 impl Hub {
     /// Hands out all that workers have room for.
     pub(super) fn pump(&mut self) {
+        // Instances whose last hope is busy step aside, so that others are not held up.
+        let mut aside = Vec::new();
         loop {
-            let sent = self.dispatch_turn().and_then(|turn| Ok(self.dispatch_activity()? || turn));
+            let sent = self.dispatch_turn(&mut aside).and_then(|turn| Ok(self.dispatch_activity()? || turn));
             match sent {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => break,
                 Err(error) => {
                     tracing::error!(%error, "work could not be read from the database; trying again");
                     self.stale = true;
@@ -116,20 +118,26 @@ impl Hub {
                 }
             }
         }
+        for key in aside.into_iter().rev() {
+            self.queue.return_turn(key);
+        }
     }
 
-    fn dispatch_turn(&mut self) -> Result<bool> {
+    fn dispatch_turn(&mut self, aside: &mut Vec<Key>) -> Result<bool> {
         let Some(key) = self.queue.pop_turn() else {
             return Ok(false);
         };
         let declined = self.stalled.get(&key).map_or(&[][..], Vec::as_slice);
         let Some(id) = self.streams.choose(Work::Turn(key), declined) else {
-            // With a worker that has not declined it waits in line, else for the next one that connects.
-            let hopeless = self.streams.ids().all(|id| declined.contains(&id)) && !self.streams.is_empty();
-            if !hopeless {
+            if declined.is_empty() || self.streams.is_empty() {
                 self.queue.return_turn(key);
+                return Ok(false);
             }
-            return Ok(hopeless);
+            // When all have declined, the next worker that connects brings it back.
+            if self.streams.ids().any(|id| !declined.contains(&id)) {
+                aside.push(key);
+            }
+            return Ok(true);
         };
         let (events, last) = self.store.waiting(key, MAX_EVENTS_PER_TURN)?;
         let Some(live) = self.cache.load(&self.store, key)? else {

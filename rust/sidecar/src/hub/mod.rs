@@ -95,7 +95,7 @@ impl Hub {
     /// Serves jobs until told to stop, or until nobody is left who could send one.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         while !self.stopping {
-            let first = match self.time_to_next_timer() {
+            let first = match self.time_to_rest() {
                 None => match jobs.recv() {
                     Ok(job) => Some(job),
                     Err(_) => break,
@@ -177,7 +177,11 @@ impl Hub {
         Ok(())
     }
 
-    fn time_to_next_timer(&self) -> Option<Duration> {
+    /// How long nothing has to be done unless a job arrives.
+    fn time_to_rest(&self) -> Option<Duration> {
+        if self.stale {
+            return Some(FAILURE_PAUSE);
+        }
         let due = self.next_timer?;
         let wait = u64::try_from(due.saturating_sub(time::now())).unwrap_or(0);
         Some(Duration::from_nanos(wait).min(MAX_TIMER_WAIT))

@@ -150,6 +150,26 @@ async fn a_version_that_one_worker_lacks_is_asked_of_another() {
 }
 
 #[tokio::test]
+async fn an_instance_that_waits_for_a_busy_worker_holds_nobody_up() {
+    let (sidecar, mut client) = start().await;
+    #[allow(deprecated, reason = "what older workers send")]
+    let one_turn = GetWorkItemsRequest { max_concurrent_orchestration_work_items: 1, ..GetWorkItemsRequest::default() };
+    let mut new = Worker::offering(&client, one_turn).await;
+    create(&mut client, "busy", "greet").await.expect("the id is free");
+    let busy = new.turn().await;
+    let mut old = Worker::connect(&client).await;
+    create(&mut client, "new", "greet").await.expect("the id is free");
+    let turn = old.turn().await;
+    old.answer(&turn, vec![unversioned()]).await;
+
+    create(&mut client, "other", "greet").await.expect("the id is free");
+    assert_eq!(old.turn().await.id(), "other");
+    new.answer(&busy, vec![]).await;
+    assert_eq!(new.turn().await.id(), "new");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn streams_and_waits_end_when_the_sidecar_stops() {
     let (sidecar, client) = start().await;
     let mut waiting = connect(sidecar.address()).await;
