@@ -1,6 +1,6 @@
 # Types of the native module. Documentation stands where the code is written.
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Any, Generic, TypeAlias, TypeVar, final
@@ -96,10 +96,25 @@ class RuntimeContext:
 @final
 class Executor:
     def __new__(
-        cls, registry: Any, logger: Logger | None = None, context_class: Any = None
+        cls,
+        registry: Any,
+        logger: Logger | None = None,
+        context_class: Any = None,
+        *,
+        replay_cache: tuple[int, int, float] | None = None,
     ) -> Self: ...
-    def execute(self, request: bytes, completion_token: str = "") -> bytes: ...
-    def execute_work_item(self, item: bytes) -> bytes: ...
+    def execute(
+        self,
+        request: bytes,
+        completion_token: str = "",
+        fetch_history: Callable[[str], bytes] | None = None,
+    ) -> bytes: ...
+    def execute_work_item(
+        self, item: bytes, fetch_history: Callable[[str], bytes] | None = None
+    ) -> bytes: ...
+    def replay_cache_counters(self) -> dict[str, int]: ...
+    def expire_idle(self) -> None: ...
+    def clear_replay_cache(self) -> None: ...
 
 # --------------------------------------------------------------------------------------------------
 # Messages of the sidecar protocol (rust/python/src/messages)

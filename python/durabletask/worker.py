@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from durabletask import _core, task
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.dispatcher import Dispatcher
-from durabletask._worker.options import ConcurrencyOptions
+from durabletask._worker.options import ConcurrencyOptions, ReplayCacheOptions
 from durabletask._worker.registry import (
     ActivityNotRegisteredError,
     OrchestratorNotRegisteredError,
@@ -29,6 +29,7 @@ __all__ = [
     "ActivityNotRegisteredError",
     "ConcurrencyOptions",
     "OrchestratorNotRegisteredError",
+    "ReplayCacheOptions",
     "TInput",
     "TOutput",
     "TaskHubGrpcWorker",
@@ -45,6 +46,9 @@ _ActivityExecutor = ActivityExecutor
 
 class _RuntimeOrchestrationContext(_core.RuntimeContext, task.OrchestrationContext):
     """The context that orchestrators are given: the native one, recognized as the public class."""
+
+
+_DEFAULT_REPLAY_CACHE = ReplayCacheOptions()
 
 
 class TaskHubGrpcWorker:
@@ -77,6 +81,7 @@ class TaskHubGrpcWorker:
         channel_options: Sequence[tuple[str, Any]] | None = None,
         stop_timeout: float = 30.0,
         keepalive_interval: float = 30.0,
+        replay_cache: ReplayCacheOptions | None = _DEFAULT_REPLAY_CACHE,
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -94,10 +99,14 @@ class TaskHubGrpcWorker:
             stop_timeout: How many seconds `stop()` waits for what runs.
             keepalive_interval: Seconds between the Hello calls that keep idle connections open and
                 find dead ones; 0 or less switches them off.
+            replay_cache: How many orchestrators stay alive between their turns, so that a turn costs
+                what is new in it; None replays every turn from the start.
         """
         self._registry = _Registry()
         self._logger = shared.get_logger("worker", log_handler, log_formatter)
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
+        self._replay_cache = replay_cache
+        self._executor: _core.Executor | None = None
         chain = list(interceptors or ())
         if metadata:
             chain.append(DefaultClientInterceptorImpl(metadata))
@@ -109,6 +118,7 @@ class TaskHubGrpcWorker:
             concurrency=self._concurrency_options,
             stop_timeout=stop_timeout,
             keepalive_interval=keepalive_interval,
+            stateful_history=replay_cache is not None,
         )
         self._lock = threading.RLock()  # a signal handler may call stop() at any time
         self._run: WorkerRun | None = None
@@ -156,6 +166,14 @@ class TaskHubGrpcWorker:
         run = self._run
         return run is not None and run.ready
 
+    @property
+    def replay_cache_counters(self) -> dict[str, int]:
+        """`hits`, `misses` and `evictions` since the worker started; `instances` and (estimated) `bytes` now.
+
+        Empty before the first start, and without a replay cache.
+        """
+        return {} if self._executor is None else self._executor.replay_cache_counters()
+
     def start(self, timeout: float = 10.0) -> None:
         """Connect to the sidecar and begin to work, on threads of the worker's own.
 
@@ -169,8 +187,12 @@ class TaskHubGrpcWorker:
         with self._lock:
             if self._run is not None:
                 raise RuntimeError("The worker is already running.")
+            cache = self._replay_cache
+            self._executor = _core.Executor(
+                self._registry, self._logger, replay_cache=None if cache is None else cache.limits
+            )
             dispatcher = Dispatcher(
-                _core.Executor(self._registry, self._logger),
+                self._executor,
                 ActivityExecutor(self._registry, self._logger),
                 self._concurrency_options,
                 self._logger,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from durabletask.replay import Replayer
+from durabletask.worker import ReplayCacheOptions
 
 from recordings import scenarios
 from support import messages
@@ -40,6 +41,23 @@ def test_recorded_turns_yield_the_recorded_responses(path: Path) -> None:
         actual, expected = comparable(response), comparable(turn.response)
         actual.completionToken = expected.completionToken
         assert actual == expected, f"turn {number} of {path.name} differs"
+
+
+@pytest.mark.parametrize("path", recorded_scenarios(), ids=lambda path: path.stem)
+def test_recorded_turns_yield_the_same_responses_from_live_orchestrators(path: Path) -> None:
+    orchestrators, _ = scenarios.SCENARIOS[scenario_of(path)]
+    replayer = Replayer(orchestrators=orchestrators, replay_cache=ReplayCacheOptions())
+    follow_ups = 0
+    for number, turn in enumerate(read_turns(path)):
+        request = messages.WorkItem.FromString(turn.work_item).orchestratorRequest
+        follow_ups += bool(request.pastEvents)
+        response = replayer.execute(request.SerializeToString())
+        actual, expected = comparable(response), comparable(turn.response)
+        actual.completionToken = expected.completionToken
+        assert actual == expected, f"turn {number} of {path.name} differs"
+    counters = replayer.replay_cache_counters
+    assert counters["hits"] == follow_ups, f"{follow_ups} turns could go on, {counters['hits']} did"
+    assert counters["instances"] == 0, "an orchestration that has ended is kept alive"
 
 
 @pytest.mark.parametrize("path", recorded_scenarios(), ids=lambda path: path.stem)

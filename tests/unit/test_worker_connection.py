@@ -68,6 +68,14 @@ MakeWorker = Callable[..., TaskHubGrpcWorker]
 def test_a_worker_announces_its_limits(sidecar: FakeSidecar, make_worker: MakeWorker) -> None:
     make_worker(concurrency_options=ConcurrencyOptions(3, 4)).start()
     sidecar.wait_for_streams(1)
+    assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3], 4: [b"\x02"]}
+
+
+def test_a_worker_without_a_replay_cache_asks_for_whole_histories(
+    sidecar: FakeSidecar, make_worker: MakeWorker
+) -> None:
+    make_worker(concurrency_options=ConcurrencyOptions(3, 4), replay_cache=None).start()
+    sidecar.wait_for_streams(1)
     assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3]}
 
 

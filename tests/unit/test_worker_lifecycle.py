@@ -381,9 +381,11 @@ def test_a_turn_that_breaks_the_engine_is_answered(
     sidecar: FakeSidecar, worker: TaskHubGrpcWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        def __init__(self, *_: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None: ...
 
-        def execute_work_item(self, item: bytes) -> bytes:
+        def expire_idle(self) -> None: ...
+
+        def execute_work_item(self, item: bytes, fetch_history: Any) -> bytes:
             raise BaseException("panic")  # as PyO3 raises panics
 
     monkeypatch.setattr("durabletask._core.Executor", Broken)

@@ -12,11 +12,13 @@ from durabletask import _core
 from durabletask._transport import open_channel, path
 from durabletask._worker.options import ConcurrencyOptions
 
-# Numbers of WorkerCapability that this worker announces. What is announced changes what the sidecar
-# sends.
-CAPABILITIES: tuple[int, ...] = ()
+# WorkerCapability: the sidecar may leave out the part of a history that it has sent before.
+_STATEFUL_HISTORY = 2
 
 _INT32_MAX = 2**31 - 1
+
+# Seconds for fetching a history, which may be megabytes.
+_HISTORY_TIMEOUT = 60.0
 
 _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
@@ -36,11 +38,15 @@ class Connection:
         secure_channel: bool,
         interceptors: Sequence[Any] | None,
         channel_options: Sequence[tuple[str, Any]] | None,
+        *,
+        stateful_history: bool,
     ):
+        self._capabilities = (_STATEFUL_HISTORY,) if stateful_history else ()
         options = [*_CHANNEL_OPTIONS, *(channel_options or ())]
         self._channel = open_channel(host_address, secure_channel, interceptors, options)
         self._hello: Any = self._channel.unary_unary(path("Hello"))
         self._work_items: Any = self._channel.unary_stream(path("GetWorkItems"))
+        self._history: Any = self._channel.unary_unary(path("GetInstanceHistory"))
         self._completions: dict[str, Any] = {
             "orchestrator": self._channel.unary_unary(path("CompleteOrchestratorTask")),
             "activity": self._channel.unary_unary(path("CompleteActivityTask")),
@@ -66,7 +72,7 @@ class Connection:
         request = _core.encode_get_work_items_request(
             min(concurrency.maximum_concurrent_orchestration_work_items, _INT32_MAX),
             min(concurrency.maximum_concurrent_activity_work_items, _INT32_MAX),
-            CAPABILITIES,
+            self._capabilities,
         )
         self._stream = self._work_items(request)
 
@@ -77,6 +83,16 @@ class Connection:
             grpc.RpcError: The stream broke.
         """
         yield from self._stream
+
+    def fetch_history(self, instance_id: str) -> bytes:
+        """The whole stored history of an instance, as a serialized `GetInstanceHistoryResponse`.
+
+        Raises:
+            grpc.RpcError: The sidecar did not answer, or does not keep histories.
+        """
+        request = _core.encode_get_instance_history_request(instance_id)
+        history: bytes = self._history(request, timeout=_HISTORY_TIMEOUT)
+        return history
 
     def complete(self, kind: str, response: bytes, timeout: float) -> None:
         """Report the result of a work item of a kind, "orchestrator" or "activity"."""

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import grpc
+
 from durabletask import _core
+from durabletask._transport import describe
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.connection import Connection
 from durabletask._worker.failures import failure_chain
@@ -30,8 +33,13 @@ _REPORTERS = 4
 class TurnExecutor(Protocol):
     """Answers orchestrator work items."""
 
-    def execute_work_item(self, item: bytes) -> bytes:
-        """The response to a serialized work item."""
+    def execute_work_item(
+        self, item: bytes, fetch_history: Callable[[str], bytes] | None = None
+    ) -> bytes:
+        """The response to a serialized work item; raises if a history cannot be fetched."""
+
+    def expire_idle(self) -> None:
+        """Let go of orchestrators that have not had a turn for too long."""
 
 
 class Received(NamedTuple):
@@ -93,6 +101,10 @@ class Dispatcher:
                 item.problem,
             )
 
+    def expire_idle(self) -> None:
+        """Let go of orchestrators that have not had a turn for too long."""
+        self._turns.expire_idle()
+
     def drop_parked(self) -> None:
         """Forget what has not begun: its connection is lost, and the sidecar sends it again."""
         dropped = self._intake.drop_parked()
@@ -125,7 +137,9 @@ class Dispatcher:
                 return
             problem = received.item.problem
             if problem is None:
-                response = self._turns.execute_work_item(received.data)
+                response = self._execute_turn(received)
+                if response is None:
+                    return
             else:
                 self._logger.error(
                     "The work item for %s is malformed: %s", received.subject, problem
@@ -138,6 +152,24 @@ class Dispatcher:
             self._report(received, response, _turn_failure)
         finally:
             self._intake.done(self._turn_lane)
+
+    def _execute_turn(self, received: Received) -> bytes | None:
+        """The response; None if the past that the sidecar left out can not be had.
+
+        Then the stream is given up: the sidecar sends its work again, with whole histories. Nothing is wrong with the
+        orchestration.
+        """
+        connection = received.connection
+        try:
+            return self._turns.execute_work_item(received.data, connection.fetch_history)
+        except (LookupError, grpc.RpcError, ValueError) as error:
+            self._logger.warning(
+                "The history for %s can not be had; asking for it anew: %s",
+                received.subject,
+                describe(error) if isinstance(error, grpc.RpcError) else error,
+            )
+            connection.abandon("a history is needed whole")
+            return None
 
     # Activities
 

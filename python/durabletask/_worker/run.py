@@ -37,6 +37,7 @@ class Settings:
     concurrency: ConcurrencyOptions
     stop_timeout: float
     keepalive_interval: float
+    stateful_history: bool
 
 
 class WorkerRun:
@@ -146,6 +147,7 @@ class WorkerRun:
             settings.secure_channel,
             settings.interceptors,
             settings.channel_options,
+            stateful_history=settings.stateful_history,
         )
         self._connection = connection
         try:
@@ -191,13 +193,14 @@ class WorkerRun:
     # The keepalive thread
 
     def _keep_alive(self) -> None:
-        """Say Hello now and then.
+        """Say Hello now and then, and let go of what has been idle.
 
         It keeps proxies from closing an idle connection, and notices one that died in silence.
         """
         interval = self._settings.keepalive_interval
         timeout = min(_HELLO_TIMEOUT, max(interval, 1.0))
         while not self._stopping.wait(interval):
+            self._dispatcher.expire_idle()
             connection = self._connection
             if connection is None or not self._ready.is_set():
                 continue

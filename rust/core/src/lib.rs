@@ -16,7 +16,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod error;
+pub mod fingerprint;
 pub mod ids;
 pub mod retry;
 pub mod time;

@@ -146,7 +146,7 @@ pub struct Orchestration<H: Host> {
     pub(crate) buffered: FxHashMap<Box<str>, Buffered>,
     pub(crate) buffered_ever: u64,
     /// Completions that arrived before the code made the call that they complete.
-    pub(crate) early: FxHashMap<i32, Box<[u8]>>,
+    pub(crate) early: FxHashMap<i32, Vec<Box<[u8]>>>,
 
     pub(crate) suspended: bool,
     /// Events that wait for the execution to be resumed.
@@ -228,6 +228,12 @@ impl<H: Host> Orchestration<H> {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         matches!(&self.outcome, Some(outcome) if !matches!(outcome, Outcome::VersionNotAvailable { .. }))
+    }
+
+    /// Whether there will be another turn: the execution has started and not ended, whichever way.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.started && self.outcome.is_none()
     }
 
     /// The version that the history pins this execution to.
@@ -422,8 +428,8 @@ impl<H: Host> Orchestration<H> {
     /// continue-as-new, the past execution's completions still arrive, under ids that the new one uses again.
     fn release_early(&mut self, id: i32) {
         if !self.early.is_empty()
-            && let Some(event) = self.early.remove(&id)
-            && self.completes_call(id, &event).unwrap_or(false)
+            && let Some(events) = self.early.remove(&id)
+            && let Some(event) = events.into_iter().find(|event| self.completes_call(id, event).unwrap_or(false))
         {
             self.released.push_back(event);
         }

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 
 use crate::error::Error;
-use crate::orchestration::{Buffered, Host, Notice, Orchestration, Step, fold_case};
+use crate::orchestration::{Buffered, Host, Notice, Orchestration, Outcome, Step, fold_case};
 use crate::wire::{Event, EventRaised};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     let raised = EventRaised::decode(event.body)?;
     let name = fold_case(raised.name);
-    if let Some(waiters) = this.waiters.get_mut(&name) {
+    // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
+    let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
+    if !carried_over && let Some(waiters) = this.waiters.get_mut(&name) {
         let task = waiters.pop_front();
         if waiters.is_empty() {
             this.waiters.remove(&name);

@@ -79,7 +79,7 @@ impl<H: Host> Orchestration<H> {
             return Ok(pending);
         }
         if id > self.sequence() {
-            self.early.insert(id, event.raw.bytes.into());
+            self.early.entry(id).or_default().push(event.raw.bytes.into());
         }
         Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
     }

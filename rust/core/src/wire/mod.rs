@@ -16,4 +16,5 @@ pub use payloads::{
     TaskScheduled, Terminated, TimerFired,
 };
 pub use reader::{Corrupt, Problem, Reader, Span};
-pub use request::{Request, WorkItem};
+pub(crate) use request::put;
+pub use request::{Known, Request, WorkItem, complete_request};

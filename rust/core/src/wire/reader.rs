@@ -149,6 +149,17 @@ impl<'a> Reader<'a> {
         Self { bytes: span.bytes, position: 0, base: span.offset }
     }
 
+    /// Where the next field begins, counted from the start of this message.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Goes on at another place of this message; past its end, there is nothing left.
+    pub(crate) fn move_to(&mut self, position: usize) {
+        self.position = position;
+    }
+
     /// The next field and its number, or `None` at the end of the message.
     #[inline(always)]
     #[allow(clippy::should_implement_trait, reason = "an iterator would wrap the error in an option in a result")]

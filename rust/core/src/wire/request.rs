@@ -30,17 +30,33 @@ impl<'a> WorkItem<'a> {
 /// An `OrchestratorRequest`, with its events still on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// The fields from the first event on that has to be looked at.
+    events: Reader<'a>,
+    /// The whole request.
     span: Span<'a>,
     /// `instanceId`.
     pub instance_id: &'a str,
     /// `executionId`; Dapr leaves it out.
     pub execution_id: Option<&'a str>,
-    /// How many `pastEvents` there are.
+    /// How many `pastEvents` were passed over, since they are known.
+    pub known_count: usize,
+    /// How many `pastEvents` there are beside those.
     pub past_count: usize,
     /// How many `newEvents` there are.
     pub new_count: usize,
     /// `cachedHistory.eventCount`: how many past events the sidecar left out.
     pub cached_count: Option<i32>,
+    /// Where the past events that were not passed over begin and end, if nothing else stands between them.
+    past_region: Option<(usize, usize)>,
+}
+
+/// The beginning of a history that needs no reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its length on the wire, tags and lengths included.
+    pub bytes: usize,
+    /// How many events that is.
+    pub count: usize,
 }
 
 const PAST: u32 = 3;
@@ -49,16 +65,52 @@ const NEW: u32 = 4;
 impl<'a> Request<'a> {
     /// Walks once over the request's own fields.
     pub fn decode(span: Span<'a>) -> Result<Self, Corrupt> {
-        let mut this =
-            Self { span, instance_id: "", execution_id: None, past_count: 0, new_count: 0, cached_count: None };
+        Self::decode_after(span, |_, _| None)
+    }
+
+    /// The same, but for the beginning of the history that is known already: `known` is asked once, at the first past
+    /// event, with the instance id and all bytes from there on.
+    pub fn decode_after(
+        span: Span<'a>,
+        known: impl FnOnce(&'a str, &'a [u8]) -> Option<Known>,
+    ) -> Result<Self, Corrupt> {
         let mut reader = Reader::new(span);
-        while let Some((number, field)) = reader.next()? {
+        let mut this = Self {
+            events: reader,
+            span,
+            instance_id: "",
+            execution_id: None,
+            known_count: 0,
+            past_count: 0,
+            new_count: 0,
+            cached_count: None,
+            past_region: None,
+        };
+        let mut known = Some(known);
+        let mut contiguous = true;
+        loop {
+            let start = reader.position();
+            let Some((number, field)) = reader.next()? else { break };
             match number {
                 1 => this.instance_id = field.span(number)?.text()?,
                 2 => this.execution_id = field.span(number)?.string_value()?,
                 PAST => {
                     field.span(number)?;
+                    if let Some(known) = known.take()
+                        && let Some(known) = known(this.instance_id, &span.bytes[start..])
+                    {
+                        this.known_count = known.count;
+                        reader.move_to(start + known.bytes);
+                        this.events = reader;
+                        continue;
+                    }
                     this.past_count += 1;
+                    let end = reader.position();
+                    match &mut this.past_region {
+                        None => this.past_region = Some((start, end)),
+                        Some((_, last)) if *last == start => *last = end,
+                        Some(_) => contiguous = false,
+                    }
                 }
                 NEW => {
                     field.span(number)?;
@@ -77,18 +129,77 @@ impl<'a> Request<'a> {
                 _ => {}
             }
         }
+        if !contiguous {
+            this.past_region = None;
+        }
         Ok(this)
     }
 
-    /// The past events, in order.
+    /// The past events that were not passed over, as they stand on the wire with tags and lengths; `None` if other fields
+    /// stand between them.
+    #[must_use]
+    pub fn past_bytes(&self) -> Option<&'a [u8]> {
+        match self.past_region {
+            Some((start, end)) => self.span.bytes.get(start..end),
+            None if self.past_count == 0 => Some(&[]),
+            None => None,
+        }
+    }
+
+    /// The past events that were not passed over, in order.
     pub fn past_events(&self) -> impl Iterator<Item = Result<Span<'a>, Corrupt>> + use<'a> {
-        Spans { reader: Reader::new(self.span), number: PAST, left: self.past_count }
+        Spans { reader: self.events, number: PAST, left: self.past_count }
     }
 
     /// The new events, in order.
     pub fn new_events(&self) -> impl Iterator<Item = Result<Span<'a>, Corrupt>> + use<'a> {
-        Spans { reader: Reader::new(self.span), number: NEW, left: self.new_count }
+        Spans { reader: self.events, number: NEW, left: self.new_count }
     }
+}
+
+/// Puts a whole request together: past events from the stored history (a serialized `GetInstanceHistoryResponse`), and
+/// the rest from a request that leaves them out.
+///
+/// The history may be longer than the past that the request counts; `None` says that it is shorter.
+pub fn complete_request(partial: &Request<'_>, history: Span<'_>) -> Result<Option<Vec<u8>>, Corrupt> {
+    let left_out = usize::try_from(partial.cached_count.unwrap_or(0)).unwrap_or(0);
+    let wanted = left_out + partial.past_count;
+    let mut whole = Vec::with_capacity(partial.span.bytes.len() + history.bytes.len());
+    put(&mut whole, 1, partial.instance_id.as_bytes());
+    if let Some(execution_id) = partial.execution_id {
+        let mut value = Vec::new();
+        put(&mut value, 1, execution_id.as_bytes());
+        put(&mut whole, 2, &value);
+    }
+    let mut found = 0;
+    let mut reader = Reader::new(history);
+    while let Some((number, field)) = reader.next()? {
+        if number == 1 && found < wanted {
+            put(&mut whole, PAST, field.span(number)?.bytes);
+            found += 1;
+        }
+    }
+    for event in partial.new_events() {
+        put(&mut whole, NEW, event?.bytes);
+    }
+    Ok((found == wanted).then_some(whole))
+}
+
+/// Appends a length-delimited field.
+pub(crate) fn put(message: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(message, u64::from(number) << 3 | 2);
+    put_varint(message, bytes.len() as u64);
+    message.extend_from_slice(bytes);
+}
+
+fn put_varint(message: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        #[allow(clippy::cast_possible_truncation, reason = "seven bits")]
+        message.push(value as u8 & 0x7f | 0x80);
+        value >>= 7;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "seven bits")]
+    message.push(value as u8);
 }
 
 /// The occurrences of one repeated message field.

@@ -125,19 +125,17 @@ impl RuntimeContext {
     }
 
     fn set_custom_status(&self, py: Python<'_>, custom_status: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let status = match custom_status {
-            None => None,
-            Some(status) => Some(match status.cast::<PyString>() {
-                Ok(text) => text.to_str()?.to_owned(),
-                Err(_) => {
-                    let message =
-                        c"set_custom_status takes a string; anything else is encoded as JSON for now, and will be \
-                                    refused in a future version: pass json.dumps(value)";
-                    PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
-                    payload::encode(&status)?
-                }
-            }),
+        let encode = |status: Bound<'_, PyAny>| {
+            if let Ok(text) = status.cast::<PyString>() {
+                return text.to_str().map(str::to_owned);
+            }
+            let message =
+                c"set_custom_status takes a string; anything else is encoded as JSON for now, and will be refused \
+                            in a future version: pass json.dumps(value)";
+            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
+            payload::encode(&status)
         };
+        let status = custom_status.map(encode).transpose()?;
         self.lock().orchestration.set_custom_status(status);
         Ok(())
     }

@@ -5,10 +5,11 @@ use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
 use durabletask_proto::OrchestratorResponse;
 use durabletask_proto::prost::Message;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::live::{Found, LiveExecutions};
 use super::log::Log;
-use super::turn::{Stop, Turn};
+use super::turn::{Execution, Stop, Turn};
 use super::{failures, payload, python};
 use crate::context::RuntimeContext;
 
@@ -17,17 +18,24 @@ use crate::context::RuntimeContext;
 /// `registry` answers `get_orchestrator(name, version_name) -> (function or None, version or None)`; `logger` is a
 /// `logging.Logger` or None; `context_class` makes contexts from an instance id and defaults to
 /// `durabletask.worker._RuntimeOrchestrationContext`, looked up at every turn since packages replace it.
+///
+/// `replay_cache` is `(max_instances, max_bytes, idle_timeout in seconds)`, or None to replay every turn from the start.
 #[pyclass(frozen, module = "durabletask._core")]
 pub(crate) struct Executor {
     registry: Py<PyAny>,
     logger: Py<PyAny>,
     context_class: Py<PyAny>,
+    live: Option<LiveExecutions>,
 }
 
-/// Why a request has no answer of its own, and is answered with a failure under action id -1.
+/// Why a request has no answer of its own.
 enum Unanswered {
+    /// It can not be read: answered with a failure under action id -1.
     Corrupt(Corrupt),
+    /// The same, for what Python raised on the way.
     Raised(PyErr),
+    /// It leaves out a past that is not known here, and that could not be had either: not answered at all.
+    HistoryUnavailable(PyErr),
 }
 
 impl From<PyErr> for Unanswered {
@@ -36,68 +44,189 @@ impl From<PyErr> for Unanswered {
     }
 }
 
+impl From<Corrupt> for Unanswered {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
 #[pymethods]
 impl Executor {
     #[new]
-    #[pyo3(signature = (registry, logger=None, context_class=None))]
-    fn new(py: Python<'_>, registry: Py<PyAny>, logger: Option<Py<PyAny>>, context_class: Option<Py<PyAny>>) -> Self {
+    #[pyo3(signature = (registry, logger=None, context_class=None, *, replay_cache=None))]
+    fn new(
+        py: Python<'_>,
+        registry: Py<PyAny>,
+        logger: Option<Py<PyAny>>,
+        context_class: Option<Py<PyAny>>,
+        replay_cache: Option<(usize, usize, f64)>,
+    ) -> Self {
         let none = || py.None();
-        Self { registry, logger: logger.unwrap_or_else(none), context_class: context_class.unwrap_or_else(none) }
+        Self {
+            registry,
+            logger: logger.unwrap_or_else(none),
+            context_class: context_class.unwrap_or_else(none),
+            live: replay_cache.map(LiveExecutions::new),
+        }
     }
 
     /// Answers a serialized `OrchestratorRequest` with a serialized `OrchestratorResponse`. Whatever is wrong with the
     /// request or the orchestrator is said in the response.
-    #[pyo3(signature = (request, completion_token=""))]
-    fn execute<'py>(&self, request: &Bound<'py, PyBytes>, completion_token: &str) -> Bound<'py, PyBytes> {
-        let response = self.answer(request.py(), Span::whole(request.as_bytes()), completion_token);
-        PyBytes::new(request.py(), &response.encode_to_vec())
+    ///
+    /// `fetch_history(instance_id)` returns a serialized `GetInstanceHistoryResponse`; it is called when the request leaves
+    /// out a past that is not known here. What it raises is raised here.
+    #[pyo3(signature = (request, completion_token="", fetch_history=None))]
+    fn execute<'py>(
+        &self,
+        request: &Bound<'py, PyBytes>,
+        completion_token: &str,
+        fetch_history: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let py = request.py();
+        let response = self.answer(py, Span::whole(request.as_bytes()), completion_token, fetch_history)?;
+        Ok(PyBytes::new(py, &response.encode_to_vec()))
     }
 
     /// The same for the serialized `WorkItem` that holds the request and its completion token.
-    fn execute_work_item<'py>(&self, item: &Bound<'py, PyBytes>) -> Bound<'py, PyBytes> {
+    #[pyo3(signature = (item, fetch_history=None))]
+    fn execute_work_item<'py>(
+        &self,
+        item: &Bound<'py, PyBytes>,
+        fetch_history: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let py = item.py();
         let response = match WorkItem::decode(Span::whole(item.as_bytes())) {
-            Ok(item) => self.answer(py, item.request, item.completion_token),
+            Ok(item) => self.answer(py, item.request, item.completion_token, fetch_history)?,
             Err(corrupt) => unreadable("", "", corrupt),
         };
-        PyBytes::new(py, &response.encode_to_vec())
+        Ok(PyBytes::new(py, &response.encode_to_vec()))
+    }
+
+    /// What the replay cache has done and holds: hits, misses, evictions, instances, bytes; empty if it is off.
+    fn replay_cache_counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        if let Some(live) = &self.live {
+            for (name, value) in live.counters() {
+                counters.set_item(name, value)?;
+            }
+        }
+        Ok(counters)
+    }
+
+    /// Lets go of executions that have been idle for too long.
+    fn expire_idle(&self) {
+        if let Some(live) = &self.live {
+            drop(live.expire());
+        }
+    }
+
+    /// Lets go of all executions.
+    fn clear_replay_cache(&self) {
+        if let Some(live) = &self.live {
+            drop(live.clear());
+        }
     }
 }
 
 impl Executor {
-    fn answer(&self, py: Python<'_>, request: Span<'_>, completion_token: &str) -> OrchestratorResponse {
-        let request = match Request::decode(request) {
-            Ok(request) => request,
-            Err(corrupt) => return unreadable("", completion_token, corrupt),
+    fn answer(
+        &self,
+        py: Python<'_>,
+        request: Span<'_>,
+        completion_token: &str,
+        fetch_history: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<OrchestratorResponse> {
+        let mut instance_id = String::new();
+        let answered = match &self.live {
+            Some(live) => self.answer_live(py, live, request, completion_token, fetch_history, &mut instance_id),
+            None => self.answer_cold(py, request, completion_token, fetch_history, &mut instance_id),
         };
-        match self.turn(py, &request, completion_token) {
-            Ok(response) => response,
-            Err(Unanswered::Corrupt(corrupt)) => unreadable(request.instance_id, completion_token, corrupt),
+        match answered {
+            Ok(response) => Ok(response),
+            Err(Unanswered::Corrupt(corrupt)) => Ok(unreadable(&instance_id, completion_token, corrupt)),
             Err(Unanswered::Raised(error)) => {
                 let details = failures::details(py, &error);
-                decode_failure_response(request.instance_id.to_owned(), completion_token.to_owned(), details)
+                Ok(decode_failure_response(instance_id, completion_token.to_owned(), details))
             }
+            Err(Unanswered::HistoryUnavailable(error)) => Err(error),
         }
+    }
+
+    fn answer_cold(
+        &self,
+        py: Python<'_>,
+        span: Span<'_>,
+        completion_token: &str,
+        fetch_history: Option<&Bound<'_, PyAny>>,
+        instance_id: &mut String,
+    ) -> Result<OrchestratorResponse, Unanswered> {
+        let request = Request::decode(span)?;
+        request.instance_id.clone_into(instance_id);
+        let whole = whole_request(&request, fetch_history)?;
+        let request = match &whole {
+            Some(whole) => Request::decode(Span::whole(whole))?,
+            None => request,
+        };
+        Ok(self.turn(py, &request, None, completion_token)?.0)
+    }
+
+    /// Goes on with a live execution if there is one that fits the request, and keeps the execution that comes out of it.
+    fn answer_live(
+        &self,
+        py: Python<'_>,
+        live: &LiveExecutions,
+        span: Span<'_>,
+        completion_token: &str,
+        fetch_history: Option<&Bound<'_, PyAny>>,
+        instance_id: &mut String,
+    ) -> Result<OrchestratorResponse, Unanswered> {
+        let Found { request, turn, execution } = live.find(span)?;
+        request.instance_id.clone_into(instance_id);
+        if let Some((execution, fingerprint, seen)) = execution {
+            let (response, kept) = self.turn(py, &request, Some((execution, seen)), completion_token)?;
+            turn.end(match kept {
+                Some(kept) => fingerprint.after(&request)?.map(|fingerprint| (kept, fingerprint)),
+                None => None,
+            });
+            return Ok(response);
+        }
+        let whole = whole_request(&request, fetch_history)?;
+        let request = match &whole {
+            Some(whole) => Request::decode(Span::whole(whole))?,
+            None => request,
+        };
+        let (response, kept) = self.turn(py, &request, None, completion_token)?;
+        turn.end(match kept {
+            Some(kept) => LiveExecutions::fingerprint(&request)?.map(|fingerprint| (kept, fingerprint)),
+            None => None,
+        });
+        Ok(response)
     }
 
     fn turn(
         &self,
         py: Python<'_>,
         request: &Request<'_>,
+        execution: Option<(Execution, usize)>,
         completion_token: &str,
-    ) -> Result<OrchestratorResponse, Unanswered> {
+    ) -> Result<(OrchestratorResponse, Option<Execution>), Unanswered> {
         if request.new_count == 0 {
             let message = format!(
                 "{}: the request has {} past events and no new one; expected at least one new event",
-                request.instance_id, request.past_count
+                request.instance_id,
+                request.known_count + request.past_count
             );
             return Err(failures::raised(py, &python::ORCHESTRATION_STATE_ERROR, message).into());
         }
         let registry = self.registry.bind(py);
         let log = Log::new(self.logger.bind(py).clone());
-        let context = self.new_context(py, request.instance_id)?;
-        let mut turn = Turn::new(registry, &log, context.clone());
-        match turn.run(request) {
+        let (mut turn, seen) = match execution {
+            Some((execution, seen)) => (Turn::resumed(registry, &log, execution), seen),
+            None => (Turn::new(registry, &log, self.new_context(py, request.instance_id)?), 0),
+        };
+        let ran = turn.run(request, seen);
+        let context = turn.context().clone();
+        match ran {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),
             Err(Stop::VersionNotRegistered) => context.get().lock().orchestration.version_not_available(),
@@ -108,7 +237,7 @@ impl Executor {
         }
         let response = respond(py, context.get(), completion_token)?;
         log.turn_ended(context.get(), response.actions.len())?;
-        Ok(response)
+        Ok((response, turn.into_execution()))
     }
 
     fn new_context<'py>(&self, py: Python<'py>, instance_id: &str) -> PyResult<Bound<'py, RuntimeContext>> {
@@ -120,6 +249,31 @@ impl Executor {
             class.call1((instance_id,))?
         };
         Ok(context.cast_into::<RuntimeContext>()?)
+    }
+}
+
+/// The request with the past that it leaves out; `None` if it leaves nothing out.
+fn whole_request(
+    request: &Request<'_>,
+    fetch_history: Option<&Bound<'_, PyAny>>,
+) -> Result<Option<Vec<u8>>, Unanswered> {
+    let Some(left_out) = request.cached_count else { return Ok(None) };
+    let unavailable = |reason: String| {
+        let message = format!(
+            "{}: the sidecar left out {left_out} events that this worker does not have, {reason}",
+            request.instance_id
+        );
+        Unanswered::HistoryUnavailable(pyo3::exceptions::PyLookupError::new_err(message))
+    };
+    let Some(fetch_history) = fetch_history else {
+        return Err(unavailable("and there is no way to fetch them".to_owned()));
+    };
+    let history = fetch_history.call1((request.instance_id,)).map_err(Unanswered::HistoryUnavailable)?;
+    let history = history.cast::<PyBytes>().map_err(PyErr::from)?;
+    match durabletask_core::wire::complete_request(request, Span::whole(history.as_bytes())) {
+        Ok(Some(whole)) => Ok(Some(whole)),
+        Ok(None) => Err(unavailable("and its history is shorter than that".to_owned())),
+        Err(corrupt) => Err(unavailable(format!("and its history can not be read: {corrupt}"))),
     }
 }
 

@@ -26,7 +26,7 @@ impl Failure {
         }
     }
 
-    /// A new TaskFailedError. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
+    /// A new `TaskFailedError`. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
     pub(crate) fn exception(&self, py: Python<'_>) -> PyResult<PyErr> {
         let class = python::TASK_FAILED_ERROR.get(py)?;
         let exception = match self {

@@ -2,6 +2,7 @@
 
 mod executor;
 pub(crate) mod failures;
+mod live;
 mod log;
 pub(crate) mod payload;
 pub(crate) mod python;

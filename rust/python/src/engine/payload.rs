@@ -51,6 +51,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// Whether text stands in JSON as it is, between quotes.
 #[inline]
+#[allow(clippy::needless_bitwise_bool, reason = "without branches the loop is vectorized")]
 fn is_plain(text: &[u8]) -> bool {
     // No early exit, so that the compiler can look at many bytes at a time. 0x7f is written by json as it is.
     !text.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))

@@ -43,6 +43,15 @@ struct Routine<'py> {
     takes_results: bool,
 }
 
+/// An orchestrator between two turns: its state, its code where it waits, and the task that it waits for.
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) context: Py<RuntimeContext>,
+    iterator: Py<PyIterator>,
+    takes_results: bool,
+    awaited: Py<Task>,
+}
+
 /// An orchestrator that is being driven.
 pub(super) struct Turn<'a, 'py> {
     py: Python<'py>,
@@ -54,13 +63,43 @@ pub(super) struct Turn<'a, 'py> {
 }
 
 impl<'a, 'py> Turn<'a, 'py> {
+    /// Of an orchestrator that has not started yet.
     pub(super) fn new(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, context: Bound<'py, RuntimeContext>) -> Self {
         Self { py: context.py(), registry, log, context, routine: None, awaited: None }
     }
 
-    /// Applies all events of a request.
-    pub(super) fn run(&mut self, request: &Request<'_>) -> Result<(), Stop> {
-        self.apply_all(request.past_events())?;
+    /// Of an orchestrator that has lived through earlier turns.
+    pub(super) fn resumed(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, execution: Execution) -> Self {
+        let py = registry.py();
+        let context = execution.context.into_bound(py);
+        context.get().set_replaying(true);
+        let routine = Routine { iterator: execution.iterator.into_bound(py), takes_results: execution.takes_results };
+        let awaited = Some(execution.awaited.into_bound(py));
+        Self { py, registry, log, context, routine: Some(routine), awaited }
+    }
+
+    /// Its context.
+    pub(super) fn context(&self) -> &Bound<'py, RuntimeContext> {
+        &self.context
+    }
+
+    /// What is left when the turn is over, if the orchestrator waits for something and can go on from here.
+    pub(super) fn into_execution(self) -> Option<Execution> {
+        let (routine, awaited) = (self.routine?, self.awaited?);
+        if !self.context.get().lock().orchestration.goes_on() {
+            return None;
+        }
+        Some(Execution {
+            context: self.context.unbind(),
+            iterator: routine.iterator.unbind(),
+            takes_results: routine.takes_results,
+            awaited: awaited.unbind(),
+        })
+    }
+
+    /// Applies all events of a request, except for the first `seen` ones of its past.
+    pub(super) fn run(&mut self, request: &Request<'_>, seen: usize) -> Result<(), Stop> {
+        self.apply_all(request.past_events().skip(seen))?;
         self.log.unconfirmed(self.context.get())?;
         self.context.get().set_replaying(false);
         self.apply_all(request.new_events())

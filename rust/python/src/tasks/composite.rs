@@ -51,7 +51,7 @@ struct AnyDone {
 }
 
 impl Composite {
-    fn new(tasks: &Bound<'_, PyAny>, rule: impl FnOnce(&[Py<Task>]) -> Rule) -> PyResult<Task> {
+    fn task(tasks: &Bound<'_, PyAny>, rule: impl FnOnce(&[Py<Task>]) -> Rule) -> PyResult<Task> {
         let mut children = Vec::with_capacity(tasks.len().unwrap_or(0));
         for task in tasks.try_iter()? {
             let task = task?;
@@ -68,7 +68,7 @@ impl Composite {
     }
 
     fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        Self::new(tasks, |_| Rule::All {
+        Self::task(tasks, |_| Rule::All {
             done: OnceLock::new(),
             cursor: AtomicUsize::new(0),
             failures_seen: AtomicU64::new(u64::MAX),
@@ -76,7 +76,7 @@ impl Composite {
     }
 
     fn any(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        Self::new(tasks, |children| {
+        Self::task(tasks, |children| {
             let done = OnceLock::new();
             let completions_seen = COMPLETIONS.load(Ordering::Relaxed);
             // Among tasks that had completed before the question was asked, the first in the list wins.
@@ -190,8 +190,9 @@ pub(crate) struct CompositeTask;
 #[pymethods]
 impl CompositeTask {
     /// The tasks it is composed of.
-    fn get_tasks<'py>(slf: PyRef<'py, Self>, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, slf.as_super().composite()?.children.iter().map(|child| child.clone_ref(py)))
+    fn get_tasks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        PyList::new(py, slf.as_super().get().composite()?.children.iter().map(|child| child.clone_ref(py)))
     }
 }
 
@@ -209,14 +210,14 @@ impl WhenAllTask {
 
     /// How many of its tasks have not completed yet.
     #[getter]
-    fn pending_tasks(slf: PyRef<'_, Self>) -> PyResult<usize> {
-        let composite = slf.as_super().as_super().composite()?;
+    fn pending_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        let composite = slf.as_super().as_super().get().composite()?;
         Ok(composite.children.len() - composite.completed_children())
     }
 
     /// How many of its tasks have completed or failed.
-    fn get_completed_tasks(slf: PyRef<'_, Self>) -> PyResult<usize> {
-        Ok(slf.as_super().as_super().composite()?.completed_children())
+    fn get_completed_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Ok(slf.as_super().as_super().get().composite()?.completed_children())
     }
 }
 

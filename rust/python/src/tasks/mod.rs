@@ -150,7 +150,7 @@ impl Task {
         self.stamp().is_some() && self.failure().is_some()
     }
 
-    /// The task's result; raises its TaskFailedError if it failed, and ValueError if it has not completed.
+    /// The task's result; raises its `TaskFailedError` if it failed, and `ValueError` if it has not completed.
     fn get_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.state(py)? {
             TaskState::Pending => Err(PyValueError::new_err("The task has not completed.")),
@@ -159,7 +159,7 @@ impl Task {
         }
     }
 
-    /// The TaskFailedError that the task failed with; raises ValueError if it has not failed.
+    /// The `TaskFailedError` that the task failed with; raises `ValueError` if it has not failed.
     fn get_exception(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.state(py)? {
             TaskState::Failed(error) => Ok(error.into_value(py).into_any()),
@@ -184,14 +184,14 @@ impl CompletableTask {
         PyClassInitializer::from(Task::leaf()).add_subclass(Self)
     }
 
-    /// Completes the task; raises ValueError if it has completed before.
-    fn complete(slf: PyRef<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().set_result(result)?)
+    /// Completes the task; raises `ValueError` if it has completed before.
+    fn complete(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        Ok(slf.as_super().get().set_result(result)?)
     }
 
-    /// Fails the task with a TaskFailedError of this message and these details; raises ValueError if it has completed before.
-    fn fail(slf: PyRef<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().set_failure(Failure::Given { message, details })?)
+    /// Fails the task with a `TaskFailedError` of this message and these details; raises `ValueError` if it has completed before.
+    fn fail(slf: &Bound<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
+        Ok(slf.as_super().get().set_failure(Failure::Given { message, details })?)
     }
 }
 
