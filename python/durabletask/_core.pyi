@@ -152,14 +152,6 @@ def encode_resume_request(instance_id: str) -> bytes: ...
 def encode_purge_instances_request(
     instance_id: str, *, recursive: bool, force: bool | None = None
 ) -> bytes: ...
-def encode_purge_filter_request(
-    *,
-    created_from_micros: int | None = None,
-    created_to_micros: int | None = None,
-    runtime_status: Sequence[int],
-    recursive: bool,
-    force: bool | None = None,
-) -> bytes: ...
 def encode_rerun_request(
     instance_id: str,
     event_id: int,

@@ -6,8 +6,6 @@ length-delimited, None is left out. They are read back as `{field number: [value
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 Value = int | str | bytes | None
 
 
@@ -92,8 +90,3 @@ def _read_varint(encoded: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise AssertionError("a varint of more than ten bytes")
-
-
-def concatenated(parts: Iterable[bytes]) -> bytes:
-    """Join encoded messages into one; protobuf merges them."""
-    return b"".join(parts)

@@ -73,15 +73,6 @@ def test_purge_says_force_only_when_asked_to() -> None:
     assert wire.fields(forced) == {1: [b"id"], 4: [1]}
 
 
-def test_a_purge_filter_has_bounds_and_states() -> None:
-    encoded = _core.encode_purge_filter_request(
-        created_from_micros=1_500_000, runtime_status=[1, 3], recursive=True
-    )
-    assert wire.number(encoded, 2, 1, 1) == 1
-    assert wire.number(encoded, 2, 1, 2) == 500_000_000
-    assert wire.get(encoded, 2, 3) == b"\x01\x03"
-
-
 def test_other_requests_have_their_fields() -> None:
     rerun = _core.encode_rerun_request(
         "id", 3, new_instance_id="n", input="1", overwrite_input=True

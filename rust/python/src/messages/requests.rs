@@ -17,7 +17,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_suspend_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_resume_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_purge_instances_request, module)?)?;
-    module.add_function(wrap_pyfunction!(encode_purge_filter_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_rerun_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_list_instance_ids_request, module)?)?;
     module.add_function(wrap_pyfunction!(encode_get_instance_history_request, module)?)?;
@@ -104,26 +103,6 @@ fn encode_purge_instances_request(
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request =
         proto::PurgeInstancesRequest { recursive, force, request: Some(PurgeTarget::InstanceId(instance_id)) };
-    encode(py, &request)
-}
-
-#[pyfunction]
-#[pyo3(signature = (*, created_from_micros=None, created_to_micros=None, runtime_status, recursive, force=None))]
-fn encode_purge_filter_request(
-    py: Python<'_>,
-    created_from_micros: Option<i64>,
-    created_to_micros: Option<i64>,
-    runtime_status: Vec<i32>,
-    recursive: bool,
-    force: Option<bool>,
-) -> PyResult<Bound<'_, PyBytes>> {
-    let filter = proto::PurgeInstanceFilter {
-        created_time_from: created_from_micros.map(timestamp),
-        created_time_to: created_to_micros.map(timestamp),
-        runtime_status,
-    };
-    let request =
-        proto::PurgeInstancesRequest { recursive, force, request: Some(PurgeTarget::PurgeInstanceFilter(filter)) };
     encode(py, &request)
 }
 
