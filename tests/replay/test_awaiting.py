@@ -198,3 +198,27 @@ def test_awaiting_what_is_no_durable_task_says_what_to_do_instead() -> None:
     details = failure(play(History(), orchestrator))
     assert details.errorType == "TypeError"
     assert "activity" in details.errorMessage
+
+
+@pytest.mark.parametrize("pause_ends", [1.0, 2.0])
+def test_no_attempt_begins_once_the_retry_timeout_is_over(pause_ends: float) -> None:
+    policy = task.RetryPolicy(
+        first_retry_interval=timedelta(seconds=1),
+        max_number_of_attempts=5,
+        retry_timeout=timedelta(seconds=4),
+    )
+
+    def orchestrator(ctx: Any, _: Any) -> Any:
+        try:
+            yield ctx.call_activity("a", retry_policy=policy)
+        except task.TaskFailedError as error:
+            return str(error)
+
+    # Scheduled at second 1; the first attempt fails at 3, and the pause is over at 4 or at 5.
+    history = History().turn(seconds=1).scheduled(1, "a").turn(seconds=1).failed(1)
+    history.turn(seconds=0).timer_created(2).turn(seconds=pause_ends).timer_fired(2)
+    response = play(history, orchestrator)
+    if pause_ends == 1.0:
+        assert calls(response) == [(3, "scheduleTask", "a")]
+    else:
+        assert output(response) == '"abc: Activity task #1 failed: boom"'

@@ -32,6 +32,6 @@ mod transitions;
 pub use action::{Input, Name};
 pub use error::Error;
 pub use orchestration::{
-    ActivityCall, Host, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed,
+    ActivityCall, Host, LastFailure, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed,
 };
 pub use response::{FailureDetails, decode_failure_response};

@@ -36,8 +36,23 @@ pub enum Step<'a, H: Host> {
     Complete(H::Task, Option<&'a str>),
     /// Fail the task with this message, then resume the orchestrator.
     Fail(H::Task, String, Failure<'a>),
+    /// The same for a call that is not tried again after a pause, with what its last attempt failed with.
+    GiveUp(H::Task, Box<LastFailure>),
     /// Nothing, but somebody may want to know.
     Ignored(Notice),
+}
+
+/// What the last attempt of a call failed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// The task's message.
+    pub message: String,
+    /// The exception's class name.
+    pub error_type: String,
+    /// The exception's text.
+    pub error_message: String,
+    /// The traceback.
+    pub stack_trace: Option<String>,
 }
 
 /// An execution that begins.
@@ -107,6 +122,8 @@ pub(crate) struct Retry<H: Host> {
     pub(crate) attempt: u32,
     pub(crate) first_scheduled: Timestamp,
     pub(crate) call: Arc<Call<H>>,
+    /// Kept for policies with a timeout, which may run out during the pause.
+    pub(crate) last_failure: Option<Box<LastFailure>>,
 }
 
 /// How an execution ended.
@@ -211,6 +228,11 @@ impl<H: Host> Orchestration<H> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Sets the clock; in a turn, `orchestratorStarted` does.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// Whether the events being applied were applied in an earlier turn already.
@@ -416,7 +438,10 @@ impl<H: Host> Orchestration<H> {
         if let Some(policy) = retry {
             let first_scheduled = self.now;
             let call = Arc::new(call);
-            self.schedule_retryable(id, Box::new(Retry { task, policy, attempt: 1, first_scheduled, call }));
+            self.schedule_retryable(
+                id,
+                Box::new(Retry { task, policy, attempt: 1, first_scheduled, call, last_failure: None }),
+            );
         } else {
             self.add_action(id, Action::Call(call));
             self.tasks.insert(id, Pending::Plain(task));

@@ -42,8 +42,7 @@ impl RetryPolicy {
         if attempt >= self.max_attempts {
             return None;
         }
-        let expired = |timeout| first_scheduled.checked_add(timeout).is_some_and(|expiration| now >= expiration);
-        if self.timeout.is_some_and(expired) {
+        if self.is_expired(first_scheduled, now) {
             return None;
         }
         if self.first_interval == 0 {
@@ -55,6 +54,13 @@ impl RetryPolicy {
             seconds = seconds.min(to_seconds(longest));
         }
         Some(to_micros(seconds).map_or(Delay::BeyondTime, Delay::Micros))
+    }
+
+    /// Whether it is too late for another attempt: asked when one has failed, and again when the pause after it is over.
+    #[must_use]
+    pub fn is_expired(&self, first_scheduled: Timestamp, now: Timestamp) -> bool {
+        let ends = |timeout| first_scheduled.checked_add(timeout);
+        self.timeout.and_then(ends).is_some_and(|expiration| now >= expiration)
     }
 }
 

@@ -1,9 +1,9 @@
 //! `taskFailed` and `subOrchestrationInstanceFailed`: a call has failed, and is tried again or not.
 
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Pending, Step};
+use crate::orchestration::{Host, LastFailure, Orchestration, Pending, Step};
 use crate::retry::Delay;
-use crate::wire::{Event, Failed};
+use crate::wire::{Event, Failed, Failure};
 
 pub(super) fn task_failed<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     apply(this, event, "taskFailed", |instance_id| format!("{instance_id}: Activity task"))
@@ -43,12 +43,23 @@ fn apply<'a, H: Host>(
                         )));
                     };
                     retry.attempt += 1;
+                    if retry.policy.timeout.is_some() {
+                        retry.last_failure = Some(Box::new(LastFailure {
+                            message: message(&subject(&this.instance_id), task_id, &failure),
+                            error_type: failure.error_type.to_owned(),
+                            error_message: failure.message.to_owned(),
+                            stack_trace: failure.stack_trace.map(str::to_owned),
+                        }));
+                    }
                     this.add_timer(fire_at, Pending::RetryTimer(retry));
                     return Ok(Step::Continue);
                 }
             }
         }
     };
-    let subject = subject(&this.instance_id);
-    Ok(Step::Fail(task, format!("{subject} #{task_id} failed: {}", failure.message), failure))
+    Ok(Step::Fail(task, message(&subject(&this.instance_id), task_id, &failure), failure))
+}
+
+fn message(subject: &str, task_id: i32, failure: &Failure<'_>) -> String {
+    format!("{subject} #{task_id} failed: {}", failure.message)
 }

@@ -9,7 +9,12 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
     Ok(match this.completes(fired.timer_id, event, "timerFired") {
         Ok(Pending::Plain(task)) => Step::Complete(task, None),
         Ok(Pending::Retryable(retry)) => Step::Complete(retry.task, None),
-        Ok(Pending::RetryTimer(retry)) => {
+        Ok(Pending::RetryTimer(mut retry)) => {
+            if retry.policy.is_expired(retry.first_scheduled, this.now)
+                && let Some(failure) = retry.last_failure.take()
+            {
+                return Ok(Step::GiveUp(retry.task, failure));
+            }
             let id = this.next_id();
             this.schedule_retryable(id, retry);
             Step::Continue

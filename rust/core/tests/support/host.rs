@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use durabletask_core::wire::{Corrupt, Event, Request, Span};
-use durabletask_core::{Error, Notice, Orchestration, Start, Step, Unconfirmed};
+use durabletask_core::{Error, LastFailure, Notice, Orchestration, Start, Step, Unconfirmed};
 use durabletask_proto as pb;
 
 use super::history::{History, failure};
@@ -186,6 +186,11 @@ impl Session<'_> {
                     message: failure.message.to_owned(),
                     stack_trace: failure.stack_trace.map(str::to_owned),
                 }));
+                self.resume();
+            }
+            Step::GiveUp(task, failure) => {
+                let LastFailure { message: text, error_type, error_message: message, stack_trace } = *failure;
+                task.settle(Err(TaskFailed { text, error_type, message, stack_trace }));
                 self.resume();
             }
         }

@@ -86,11 +86,19 @@ pub(super) fn fire_time(fire_at: &Bound<'_, PyAny>, now: Timestamp) -> PyResult<
     if let Ok(delay) = fire_at.cast::<PyDelta>() {
         return now.checked_add(micros(delay)).ok_or_else(beyond);
     }
-    let Ok(time) = fire_at.cast::<PyDateTime>() else {
+    if !fire_at.is_instance_of::<PyDateTime>() {
         let found = class_name(fire_at);
         return Err(PyTypeError::new_err(format!("create_timer takes a datetime or a timedelta, found {found}")));
-    };
-    let py = fire_at.py();
+    }
+    timestamp(fire_at)
+}
+
+/// A point in time; UTC, if it does not say otherwise.
+pub(super) fn timestamp(time: &Bound<'_, PyAny>) -> PyResult<Timestamp> {
+    let py = time.py();
+    let time = time
+        .cast::<PyDateTime>()
+        .map_err(|_| PyTypeError::new_err(format!("expected a datetime, found {}", class_name(time))))?;
     let since = if time.get_tzinfo().is_some() {
         time.sub(utc_epoch(py)?)?
     } else {

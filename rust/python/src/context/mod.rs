@@ -119,6 +119,14 @@ impl RuntimeContext {
         convert::datetime(py, now)
     }
 
+    /// Tests set the clock; in a turn the history does.
+    #[setter]
+    fn set_current_utc_datetime(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let now = convert::timestamp(value)?;
+        self.lock().orchestration.set_now(now);
+        Ok(())
+    }
+
     #[getter]
     fn is_replaying(&self) -> bool {
         self.replaying.load(Ordering::Relaxed)

@@ -1,7 +1,7 @@
 //! Failures on their way between Python exceptions, tasks and the sidecar's failure details.
 
 use durabletask_core::error::Error;
-use durabletask_core::{FailureDetails, wire};
+use durabletask_core::{FailureDetails, LastFailure, wire};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -37,6 +37,13 @@ impl Failure {
             }
         };
         Ok(PyErr::from_value(exception))
+    }
+}
+
+impl From<LastFailure> for Failure {
+    fn from(failure: LastFailure) -> Self {
+        let LastFailure { message, error_type, error_message, stack_trace } = failure;
+        Self::Recorded { message, error_type, error_message, stack_trace }
     }
 }
 

@@ -149,6 +149,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             Step::Fail(task, message, failure) => {
                 self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())
             }
+            Step::GiveUp(task, failure) => self.settled(task.get().set_failure(Failure::from(*failure)).is_ok()),
             Step::Start(start) => self.start(start),
             Step::Ignored(notice) => Ok(self.notice(notice)?),
         }
