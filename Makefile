@@ -14,6 +14,7 @@ VENV_COMPAT ?= .venv-compat
 VENV_BENCH ?= .venv-bench
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -113,16 +114,22 @@ test-matrix: ## Run the Python tests on every installed Python from 3.10 to 3.13
 
 ##@ Measuring
 
+# What is compared is set up by the bench itself: durabletask-dapr in .venv-bench-dapr, Microsoft's durabletask in
+# .venv-bench-microsoft.
 .PHONY: bench
-bench: $(VENV_BENCH)/.installed ## Print what replaying a step costs, on a release build
-	@$(VENV_BENCH)/bin/python benches/replay.py
+bench: $(VENV_BENCH)/.installed ## Measure replay against other packages, into benches/results
+	@$(VENV_BENCH)/bin/python benches/suite.py --python $(VENV_BENCH)/bin/python $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(VENV_BENCH)/.installed ## Print what replaying a step of a chain costs
+	@$(VENV_BENCH)/bin/python benches/replay.py --python $(VENV_BENCH)/bin/python --no-peers --seconds 1
 
 # Apart from .venv, whose build is made to be quick to compile.
 $(VENV_BENCH)/.installed: $(SOURCES) $(shell find python -name '*.py') $(VENV)/.requirements
 	$(need_rust)@$(PY) -m venv --clear $(VENV_BENCH)
 	@rm -rf build/bench
 	@$(BIN)/maturin build --release --locked --interpreter $(PY) --out build/bench
-	@$(VENV_BENCH)/bin/python $(PIP_INSTALL) --constraint requirements-dev.txt build/bench/*.whl protobuf
+	@$(VENV_BENCH)/bin/python $(PIP_INSTALL) --constraint requirements-dev.txt build/bench/*.whl
 	@touch $@
 
 ##@ Checking
@@ -168,6 +175,6 @@ gen-proto: ## Regenerate the protocol's Rust code from proto
 
 .PHONY: clean
 clean: ## Remove everything that was built or set up
-	rm -rf .venv .venv-3.* .venv-compat target dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-compat .venv-bench* target dist build .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/durabletask/_core.*.so python/durabletask/_core.*.pyd
 	find python tests examples scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -1,86 +1,152 @@
-"""What replaying one step costs: a chain of activities, serialized request in, serialized response out.
+"""What replaying costs: a serialized request in, a serialized response out.
 
-The whole history is new to the engine each time: decoded, matched against what the orchestrator does,
-answered. A step is one activity: three events, one resumption of the generator. `make bench` runs
-this on a release build.
+The whole history is new to the engine each time: decoded, matched against what the orchestrator does, answered. Ours is
+`durabletask.replay.Replayer.execute`, nothing else. The reference is durabletask-dapr 0.17.4, in an environment of its
+own that is set up at the first use, and so is Microsoft's durabletask; the bare generator is the same orchestrator,
+resumed with values that are ready, without any engine. All of them replay the same orchestrator, take turns on one
+core, and must get to the expected result; of each, the quickest replay counts. So what else the machine does matters
+little, as long as each gets some replays through undisturbed: on a busy machine the longer ones do not, and ratios come
+out too high.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from durabletask import task
-from durabletask.replay import Replayer
+from peers import BenchError, Contestant, contestants, our_python, peer_python, replayed_by
+from workloads import WORKLOADS, Workload
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from support import messages
-from support.history import History
-
-
-def step(ctx: task.ActivityContext, number: int) -> str:
-    """Is called by name only: its results are in the history."""
-    raise NotImplementedError
+SLICE = 0.25
+"""Seconds for which a contestant replays before the next one's turn: the same for all, unless one replay is longer."""
+MIN_ROUNDS = 5
+NAMES = {"ours": "ours", "dapr": "reference", "microsoft": "microsoft", "generator": "generator"}
+"""What the contestants are called in results."""
 
 
-def chain(ctx: task.OrchestrationContext, steps: int) -> Generator[task.Task[Any], Any, str]:
-    result = ""
-    for number in range(steps):
-        result = yield ctx.call_activity(step, input=number)
+def measure(
+    running: dict[str, Contestant],
+    workload: Workload,
+    steps: int,
+    rounds: int | None = None,
+    seconds: float = 3.0,
+) -> dict[str, Any]:
+    """Replay one history with all contestants, in turns.
+
+    Args:
+        running: the contestants; "ours" is one of them.
+        workload: what to replay.
+        steps: how much of it.
+        rounds: how often each has its turn; None: as often as fits.
+        seconds: how long that is, for all of them together. Each has five turns at least.
+
+    Returns:
+        The times in milliseconds, and what follows from them.
+    """
+    result: dict[str, Any] = {"workload": workload.name, "steps": steps, "step": workload.step}
+    taking_part: dict[str, Contestant] = {}
+    for kind, contestant in running.items():
+        if kind in ("dapr", "microsoft") and steps > workload.peer_limit:
+            result[f"{NAMES[kind]}_left_out"] = (
+                f"grows too fast for more than {workload.peer_limit} steps"
+            )
+            continue
+        contestant.load(replayed_by(kind, workload), steps)
+        taking_part[kind] = contestant
+    times: dict[str, list[int]] = {kind: [] for kind in taking_part}
+    until = time.monotonic() + seconds
+    played = 0
+    while played < (rounds or MIN_ROUNDS) or (rounds is None and time.monotonic() < until):
+        played += 1
+        for kind, contestant in taking_part.items():
+            times[kind] += contestant.round(SLICE)
+    best = {kind: min(taken) / 1e6 for kind, taken in times.items()}
+    for kind, milliseconds in best.items():
+        result[f"{NAMES[kind]}_ms"] = round(milliseconds, 4)
+    result["ours_median_ms"] = round(statistics.median(times["ours"]) / 1e6, 4)
+    result["microseconds_per_step"] = round(best["ours"] * 1e3 / steps, 4)
+    if "dapr" in best:
+        result["ratio"] = round(best["dapr"] / best["ours"], 2)
+    if "microsoft" in best:
+        result["ratio_to_microsoft"] = round(best["microsoft"] / best["ours"], 2)
+    if "generator" in best:
+        result["ratio_to_generator"] = round(best["ours"] / best["generator"], 2)
+    result["rounds"] = played
     return result
 
 
-def recorded_chain(steps: int) -> bytes:
-    """Serialize the request of the turn in which the last of the steps has completed."""
-    history = History("chain", steps)
-    for task_id in range(1, steps + 1):
-        history.scheduled(task_id, "step").turn().completed(task_id, f"result of {task_id}")
-    request: bytes = history.request.SerializeToString()
-    return request
+def interpreters(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The contestants that were asked for, and their interpreters."""
+    ours: Path = arguments.python or our_python()
+    found = {"ours": ours, "generator": ours}
+    if not arguments.no_peers:
+        found["dapr"] = arguments.reference_python or peer_python("dapr", ours)
+        if not arguments.no_microsoft:
+            found["microsoft"] = arguments.microsoft_python or peer_python("microsoft", ours)
+    return found
 
 
-def check(response: bytes, steps: int) -> None:
-    """Exit unless the chain was replayed to its end."""
-    actions = messages.OrchestratorResponse.FromString(response).actions
-    result = actions[0].completeOrchestration.result.value if len(actions) == 1 else None
-    if result != f'"result of {steps}"':
-        sys.exit(f"the chain of {steps:,} steps was not replayed to its end: {actions}")
+def add_interpreter_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line say who takes part, and where."""
+    parser.add_argument("--python", type=Path, help="interpreter that has this project")
+    parser.add_argument("--no-peers", action="store_true", help="without the other packages")
+    parser.add_argument(
+        "--no-microsoft", action="store_true", help="without Microsoft's durabletask"
+    )
+    parser.add_argument(
+        "--reference-python", type=Path, help="interpreter that has durabletask-dapr"
+    )
+    parser.add_argument(
+        "--microsoft-python", type=Path, help="interpreter that has Microsoft's durabletask"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds for each length; default: by time")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="seconds for each length, default: 3"
+    )
 
 
-def measure(steps: int, seconds: float) -> tuple[float, float, int, int]:
-    """Return the best and the median time of a replay in seconds, the rounds, and the request's bytes."""
-    request = recorded_chain(steps)
-    replayer = Replayer(orchestrators=[chain])
-    check(replayer.execute(request), steps)
-    rounds: list[float] = []
-    until = time.perf_counter() + seconds
-    while len(rounds) < 5 or time.perf_counter() < until:
-        start = time.perf_counter()
-        replayer.execute(request)
-        rounds.append(time.perf_counter() - start)
-    return min(rounds), statistics.median(rounds), len(rounds), len(request)
+def line(result: dict[str, Any]) -> str:
+    """A result as a line for people."""
+    columns = [
+        f"{result['workload']:<19}",
+        f"{result['steps']:>7,} steps",
+        f"{result['microseconds_per_step']:>8.3f} µs/step",
+        f"{result['ours_ms']:>10.3f} ms",
+    ]
+    if "reference_ms" in result:
+        columns.append(f"reference {result['reference_ms']:>10.2f} ms = {result['ratio']:>6.1f} x")
+    if "microsoft_ms" in result:
+        ratio = result["ratio_to_microsoft"]
+        columns.append(f"microsoft {result['microsoft_ms']:>10.2f} ms = {ratio:>6.1f} x")
+    if "generator_ms" in result:
+        ratio = result["ratio_to_generator"]
+        columns.append(f"generator {result['generator_ms']:>8.3f} ms, {ratio:>5.2f} of it")
+    return "  ".join(columns)
 
 
 def main() -> None:
-    """Measure each length and print a line for it."""
+    """Measure one workload at the given lengths."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("steps", nargs="*", type=int, default=[100, 1_000, 10_000])
-    parser.add_argument("--seconds", type=float, default=2.0, help="time to spend on each length")
+    parser.add_argument("--workload", choices=WORKLOADS, default="chain")
+    parser.add_argument("--steps", nargs="+", type=int, default=[100, 1_000, 10_000])
+    parser.add_argument("--json", action="store_true", help="a JSON object for each length")
+    add_interpreter_options(parser)
     arguments = parser.parse_args()
-
-    print(f"{'steps':>7}  {'history':>9}  {'µs/step best':>12}  {'median':>6}  {'rounds':>6}")
-    for steps in arguments.steps:
-        best, median, rounds, size = measure(steps, arguments.seconds)
-        best_step, median_step = best / steps * 1e6, median / steps * 1e6
-        print(
-            f"{steps:>7,}  {size / 1e3:>6,.0f} kB  {best_step:>12.3f}  {median_step:>6.3f}  {rounds:>6,}"
-        )
+    if min(arguments.steps) < 1:
+        parser.error("--steps must be at least 1")
+    try:
+        with contestants(interpreters(arguments)) as running:
+            for steps in arguments.steps:
+                workload = WORKLOADS[arguments.workload]
+                result = measure(running, workload, steps, arguments.rounds, arguments.seconds)
+                print(json.dumps(result) if arguments.json else line(result), flush=True)
+    except BenchError as error:
+        sys.exit(f"benches/replay.py: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""What is replayed: one orchestrator for each workload, written once for every package that is measured.
+
+Only the public API that all of them share is used, so that each runs this very source. The input is the number of
+steps; what a step is stands in `workloads.py`, which makes the histories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+from durabletask import task
+
+WINDOW = 32
+DELAY = timedelta(milliseconds=250)
+RETRY = task.RetryPolicy(first_retry_interval=timedelta(milliseconds=50), max_number_of_attempts=3)
+
+Context = task.OrchestrationContext
+Routine = Generator[Any, Any, Any]
+
+
+def activity(ctx: task.ActivityContext, number: int) -> Any:
+    """Is called by name only: its results are in the history."""
+    raise NotImplementedError
+
+
+def chain(ctx: Context, steps: int) -> Routine:
+    result = None
+    for number in range(steps):
+        result = yield ctx.call_activity(activity, input=number)
+    return result
+
+
+async def coroutine_chain(ctx: Context, steps: int) -> Any:
+    result = None
+    for number in range(steps):
+        result = await ctx.call_activity(activity, input=number)
+    return result
+
+
+def fan_out(ctx: Context, steps: int) -> Routine:
+    results = yield task.when_all(
+        [ctx.call_activity(activity, input=number) for number in range(steps)]
+    )
+    return sum(results)
+
+
+def retries(ctx: Context, steps: int) -> Routine:
+    result = None
+    for number in range(steps):
+        result = yield ctx.call_activity(activity, input=number, retry_policy=RETRY)
+    return result
+
+
+def timers_and_events(ctx: Context, steps: int) -> Routine:
+    total = 0
+    for number in range(steps):
+        if number % 2:
+            total += yield ctx.wait_for_external_event("progress")
+        else:
+            yield ctx.create_timer(DELAY)
+    return total
+
+
+def sub_orchestrations(ctx: Context, steps: int) -> Routine:
+    total = 0
+    for number in range(steps):
+        total += yield ctx.call_sub_orchestrator(chain, input=number)
+    return total
+
+
+def json_1k(ctx: Context, steps: int) -> Routine:
+    total = 0
+    for number in range(steps):
+        order = yield ctx.call_activity(activity, input=number)
+        total += order["quantity"]
+    return total
+
+
+def sliding(ctx: Context, steps: int) -> Routine:
+    pending = [ctx.call_activity(activity, input=number) for number in range(min(steps, WINDOW))]
+    started = len(pending)
+    total = 0
+    while pending:
+        done = yield task.when_any(pending)
+        pending.remove(done)
+        total += done.get_result()
+        if started < steps:
+            pending.append(ctx.call_activity(activity, input=started))
+            started += 1
+    return total
+
+
+def when_any_all(ctx: Context, steps: int) -> Routine:
+    pending = [ctx.call_activity(activity, input=number) for number in range(steps)]
+    total = 0
+    while pending:
+        done = yield task.when_any(pending)
+        pending.remove(done)
+        total += done.get_result()
+    return total
