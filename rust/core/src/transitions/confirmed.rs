@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::action::{Action, Input};
 use crate::error::{CallName, Error, Method, NonDeterminism};
 use crate::orchestration::{Host, Orchestration, Pending, Step};
-use crate::wire::{Corrupt, Event, SubOrchestrationCreated, TaskScheduled};
+use crate::wire::{Corrupt, Event, Span, SubOrchestrationCreated, TaskScheduled};
 
 pub(super) fn task_scheduled<'a, H: Host>(
     this: &mut Orchestration<H>,
@@ -35,12 +35,15 @@ fn strike<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
     method: Method,
-    name: Option<&str>,
+    name: Option<Span<'_>>,
     recorded_input: impl FnOnce() -> Result<Option<&'a str>, Corrupt>,
 ) -> Result<Step<'a, H>, Error> {
     match (this.actions.remove(event.id), name) {
-        (Some(Action::Call(call)), Some(name)) if call.target.method() == method && *call.name == *name => {}
-        (Some(Action::RetryableCall(call)), Some(name)) if call.target.method() == method && *call.name == *name => {
+        (Some(Action::Call(call)), Some(name))
+            if call.target.method() == method && call.name.as_bytes() == name.bytes => {}
+        (Some(Action::RetryableCall(call)), Some(name))
+            if call.target.method() == method && call.name.as_bytes() == name.bytes =>
+        {
             // From here on the call belongs to the retry alone.
             drop(call);
             // It may be sent again long after the code has changed what it passed; the history has it as it was.
@@ -60,7 +63,7 @@ fn strike<'a, H: Host>(
                 instance_id: this.instance_id.to_string(),
                 event_index: this.events_applied.saturating_sub(1),
                 event_id: event.id,
-                expected: CallName { method, name: name.map(str::to_owned) },
+                expected: CallName { method, name: name.map(|name| name.text().map(str::to_owned)).transpose()? },
                 found: action.map(|action| action.call_name()),
             })));
         }

@@ -139,11 +139,11 @@ impl<'a> Event<'a> {
                 1 => event.id = field.int32(number)?,
                 2 => event.timestamp = Some(field.span(number)?),
                 30 => event.router = Some(field.span(number)?),
-                _ => match (EventType::from_number(number), field) {
+                _ => match EventType::from_number(number) {
                     // A later field of a newer protocol does not hide the type that we know.
-                    (EventType::Unknown(_), _) if event.event_type.name().is_some() => {}
-                    (EventType::Unknown(other), _) => event.event_type = EventType::Unknown(other),
-                    (known, field) => {
+                    EventType::Unknown(_) if event.event_type.name().is_some() => {}
+                    EventType::Unknown(other) => event.event_type = EventType::Unknown(other),
+                    known => {
                         event.event_type = known;
                         event.body = field.span(number)?;
                     }

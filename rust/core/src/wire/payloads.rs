@@ -72,8 +72,8 @@ impl<'a> ExecutionStarted<'a> {
 /// `TaskScheduledEvent`: which activity the history scheduled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskScheduled<'a> {
-    /// The activity's name.
-    pub name: &'a str,
+    /// The activity's name; not yet checked to be text.
+    pub name: Span<'a>,
     input: Option<Span<'a>>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> TaskScheduled<'a> {
         let mut reader = Reader::new(body);
         while let Some((number, field)) = reader.next()? {
             match number {
-                1 => this.name = field.span(number)?.text()?,
+                1 => this.name = field.span(number)?,
                 3 => this.input = Some(field.span(number)?),
                 _ => {}
             }
@@ -102,8 +102,8 @@ impl<'a> TaskScheduled<'a> {
 /// `SubOrchestrationInstanceCreatedEvent`: which sub-orchestration the history created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SubOrchestrationCreated<'a> {
-    /// The orchestrator's name.
-    pub name: &'a str,
+    /// The orchestrator's name; not yet checked to be text.
+    pub name: Span<'a>,
     input: Option<Span<'a>>,
 }
 
@@ -115,7 +115,7 @@ impl<'a> SubOrchestrationCreated<'a> {
         let mut reader = Reader::new(body);
         while let Some((number, field)) = reader.next()? {
             match number {
-                2 => this.name = field.span(number)?.text()?,
+                2 => this.name = field.span(number)?,
                 4 => this.input = Some(field.span(number)?),
                 _ => {}
             }

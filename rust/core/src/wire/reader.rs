@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Bytes of one length-delimited field, with their place in the whole request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span<'a> {
     /// The bytes themselves.
     pub bytes: &'a [u8],
@@ -220,7 +220,33 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number of more than one byte. Those of up to eight bytes are read at once, and so is -1, which has ten and stands
+    /// in most events.
+    #[inline]
     fn long_varint(&mut self) -> Result<u64, Corrupt> {
+        const CONTINUES: u64 = 0x8080_8080_8080_8080;
+        let Some(&bytes) = self.bytes.get(self.position..).and_then(<[u8]>::first_chunk::<10>) else {
+            return self.any_varint();
+        };
+        let [first @ .., ninth, tenth] = bytes;
+        let word = u64::from_le_bytes(first);
+        let ends = !word & CONTINUES;
+        if ends == 0 {
+            if word == u64::MAX && ninth == 0xff && tenth == 0x01 {
+                self.position += 10;
+                return Ok(u64::MAX);
+            }
+            return self.any_varint();
+        }
+        self.position += ends.trailing_zeros() as usize / 8 + 1;
+        // Bits of the last byte and those before it, then the seven of each byte moved together, by pairs, by fours, by eights.
+        let bits = word & (ends ^ (ends - 1)) & !CONTINUES;
+        let bits = (bits & 0x007f_007f_007f_007f) | (bits & 0x7f00_7f00_7f00_7f00) >> 1;
+        let bits = (bits & 0x0000_3fff_0000_3fff) | (bits & 0x3fff_0000_3fff_0000) >> 2;
+        Ok((bits & 0x0000_0000_0fff_ffff) | (bits & 0x0fff_ffff_0000_0000) >> 4)
+    }
+
+    fn any_varint(&mut self) -> Result<u64, Corrupt> {
         let mut value = 0_u64;
         for shift in 0..10 {
             let Some(&byte) = self.bytes.get(self.position) else {
@@ -238,5 +264,32 @@ impl<'a> Reader<'a> {
     #[cold]
     fn corrupt(&self, problem: Problem) -> Corrupt {
         Corrupt { offset: self.base + self.position, problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reader, Span};
+
+    #[test]
+    fn numbers_of_every_length_are_read_alike_with_and_without_bytes_after_them() {
+        let numbers =
+            (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1, u64::MAX << bit, 0x9e37_79b9_7f4a_7c15 >> bit]);
+        for number in numbers {
+            let mut encoded = Vec::new();
+            let mut left = number;
+            while left > 0x7f {
+                encoded.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
+                left >>= 7;
+            }
+            encoded.push(u8::try_from(left).unwrap());
+            for padding in [0, 16] {
+                let mut bytes = encoded.clone();
+                bytes.resize(encoded.len() + padding, 0xff);
+                let mut reader = Reader::new(Span::whole(&bytes));
+                assert_eq!(reader.varint(), Ok(number));
+                assert_eq!(reader.position(), encoded.len(), "{number} with {padding} bytes after it");
+            }
+        }
     }
 }

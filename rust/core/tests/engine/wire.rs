@@ -90,14 +90,14 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
         Body::TaskScheduled(theirs) => {
             let ours = TaskScheduled::decode(body).expect(readable);
             assert_eq!(
-                (ours.name, ours.input().expect(readable)),
+                (ours.name.text().unwrap(), ours.input().expect(readable)),
                 (theirs.name.as_str(), payload(theirs.input.as_ref()))
             );
         }
         Body::SubOrchestrationInstanceCreated(theirs) => {
             let ours = SubOrchestrationCreated::decode(body).expect(readable);
             assert_eq!(
-                (ours.name, ours.input().expect(readable)),
+                (ours.name.text().unwrap(), ours.input().expect(readable)),
                 (theirs.name.as_str(), payload(theirs.input.as_ref()))
             );
         }
