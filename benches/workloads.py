@@ -42,23 +42,25 @@ class Workload:
 
 
 def order(number: int) -> dict[str, Any]:
-    """A JSON object of 1 KiB, give or take a digit."""
+    """A JSON object of 1 KiB, give or take a few digits."""
     lines = [
         {
             "sku": f"SKU-{number:06d}-{line:02d}",
-            "title": "Stainless steel bottle, 750 ml",
+            "title": "Stainless steel bottle with a bamboo lid, 750 ml, matt black, dishwasher-safe",
             "price": 19.95,
             "quantity": line + 1,
             "gift": line % 2 == 0,
         }
-        for line in range(7)
+        for line in range(4)
     ]
     return {
         "id": f"order-{number:06d}",
         "customer": {"name": "Ada Lovelace", "email": "ada@example.com", "vip": True},
-        "quantity": number % 10,
-        "note": None,
         "address": "12 St James's Square, London SW1Y 4JH, United Kingdom",
+        "comment": "Please leave the parcel with the neighbours at number 14 if nobody opens the door.",
+        "placed_at": "2026-11-22T15:14:06.816478+00:00",
+        "quantity": number % 10,
+        "refund": None,
         "lines": lines,
     }
 
