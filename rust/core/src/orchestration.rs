@@ -11,7 +11,7 @@ use durabletask_proto::TaskFailureDetails;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::action::{Action, Call, Input, Name, PendingActions, Target};
-use crate::error::CallName;
+use crate::error::{CallName, Method};
 use crate::ids::GuidSeed;
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
@@ -301,6 +301,15 @@ impl<H: Host> Orchestration<H> {
     /// Creates a durable timer; `task` is completed when it fires.
     pub fn create_timer(&mut self, fire_at: Timestamp, task: H::Task) {
         self.add_timer(fire_at, Pending::Plain(task));
+    }
+
+    /// Counts a call that could not be made because its arguments are wrong. It takes the id that it would have had, since
+    /// code that goes on after it does so under the ids that come next.
+    pub fn reject_call(&mut self, method: Method) {
+        self.next_id();
+        if method == Method::CallActivity {
+            self.next_guid();
+        }
     }
 
     /// Waits for an external event. If one of that name has arrived already, its payload is returned and `task` is not

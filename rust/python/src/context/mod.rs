@@ -5,6 +5,7 @@ mod convert;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall};
 use pyo3::exceptions::PyDeprecationWarning;
@@ -77,13 +78,23 @@ impl RuntimeContext {
     }
 
     /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really
-    /// made is encoded at once, as it is now.
+    /// made is encoded at once, as it is now. So is a value that may have no JSON form: that is an error on every replay.
     fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
         match input {
             None => Ok(Input::None),
-            Some(value) if self.replaying.load(Ordering::Relaxed) => Ok(Input::Deferred(value.unbind())),
+            Some(value) if self.replaying.load(Ordering::Relaxed) && payload::is_encodable(&value) => {
+                Ok(Input::Deferred(value.unbind()))
+            }
             Some(value) => Ok(Input::Encoded(payload::encode(&value)?.into())),
         }
+    }
+
+    /// Counts a call whose arguments were refused.
+    fn counted<T>(&self, method: Method, arguments: PyResult<T>) -> PyResult<T> {
+        if arguments.is_err() {
+            self.lock().orchestration.reject_call(method);
+        }
+        arguments
     }
 }
 
@@ -150,7 +161,7 @@ impl RuntimeContext {
 
     fn create_timer<'py>(&self, fire_at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Task>> {
         let now = self.lock().orchestration.now();
-        let fire_at_time = convert::fire_time(fire_at, now)?;
+        let fire_at_time = self.counted(Method::CreateTimer, convert::fire_time(fire_at, now))?;
         let task = new_task(fire_at.py(), TaskClass::Timer)?;
         self.lock().orchestration.create_timer(fire_at_time, task.clone().unbind());
         Ok(task)
@@ -164,11 +175,11 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
     ) -> PyResult<Bound<'py, Task>> {
-        let policy = self.policy_of(retry_policy)?;
-        let input = self.input(input)?;
+        let policy = self.counted(Method::CallActivity, self.policy_of(retry_policy))?;
+        let input = self.counted(Method::CallActivity, self.input(input))?;
         let task = new_task(activity.py(), class_of_call(policy.as_ref()))?;
         let handle = task.clone().unbind();
-        let (mut state, name) = self.lock_for(activity)?;
+        let (mut state, name) = self.counted(Method::CallActivity, self.lock_for(activity))?;
         let call = ActivityCall { name, input, app_id: convert::shared_text(app_id) };
         state.orchestration.call_activity(call, policy, handle);
         Ok(task)
@@ -183,12 +194,12 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
     ) -> PyResult<Bound<'py, Task>> {
-        let policy = self.policy_of(retry_policy)?;
-        let input = self.input(input)?;
+        let policy = self.counted(Method::CallSubOrchestrator, self.policy_of(retry_policy))?;
+        let input = self.counted(Method::CallSubOrchestrator, self.input(input))?;
         let task = new_task(orchestrator.py(), class_of_call(policy.as_ref()))?;
         let handle = task.clone().unbind();
         let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
-        let (mut state, name) = self.lock_for(orchestrator)?;
+        let (mut state, name) = self.counted(Method::CallSubOrchestrator, self.lock_for(orchestrator))?;
         let call = SubOrchestrationCall { name, input, instance_id, app_id };
         state.orchestration.call_sub_orchestration(call, policy, handle);
         Ok(task)

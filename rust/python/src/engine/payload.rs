@@ -5,7 +5,7 @@
 
 use jiter::{PythonParse, StringCacheMode};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::python;
 
@@ -47,6 +47,39 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
     }
     let encoded = python::TO_JSON.get(value.py())?.call1((value,))?;
     encoded.extract()
+}
+
+/// Values in values, at most, that `is_encodable` looks into.
+const LOOKED_INTO: usize = 16;
+
+/// Whether a value is known to have a JSON form, which is found without making it.
+pub(crate) fn is_encodable(value: &Bound<'_, PyAny>) -> bool {
+    fn known(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+        if value.is_none()
+            || value.is_exact_instance_of::<PyString>()
+            || value.is_exact_instance_of::<PyBool>()
+            || value.is_exact_instance_of::<PyFloat>()
+        {
+            return true;
+        }
+        if value.is_exact_instance_of::<PyInt>() {
+            // Longer ones may exceed what Python writes.
+            return value.extract::<i64>().is_ok();
+        }
+        if depth == 0 {
+            return false;
+        }
+        if let Ok(items) = value.cast_exact::<PyList>() {
+            items.iter().all(|item| known(&item, depth - 1))
+        } else if let Ok(items) = value.cast_exact::<PyTuple>() {
+            items.iter().all(|item| known(&item, depth - 1))
+        } else if let Ok(items) = value.cast_exact::<PyDict>() {
+            items.iter().all(|(key, item)| key.is_exact_instance_of::<PyString>() && known(&item, depth - 1))
+        } else {
+            false
+        }
+    }
+    known(value, LOOKED_INTO)
 }
 
 /// Whether text stands in JSON as it is, between quotes.
