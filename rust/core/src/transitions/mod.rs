@@ -25,7 +25,7 @@ impl<H: Host> Orchestration<H> {
 
     /// Applies an event that [`next_released`](Self::next_released) gave.
     pub fn apply_again<'a>(&mut self, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-        if self.suspended && suspended::holds_back(self, event) {
+        if self.suspended && suspended::holds_back(self, event)? {
             return Ok(Step::Continue);
         }
         match event.event_type {

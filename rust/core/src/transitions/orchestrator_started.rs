@@ -4,9 +4,15 @@ use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Step};
 use crate::wire::{Event, OrchestratorStarted};
 
-/// Sets the clock, and collects the version and the patches that the turn's response reported.
+/// Sets the clock, and collects the version and the patches.
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     this.now = event.timestamp()?;
+    collect_version(this, event)?;
+    Ok(Step::Continue)
+}
+
+/// Collects the version and the patches that the turn's response reported.
+pub(super) fn collect_version<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>) -> Result<(), Error> {
     if !event.body.bytes.is_empty() {
         let started = OrchestratorStarted::decode(event.body)?;
         if !started.version_name.is_empty() {
@@ -14,5 +20,5 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
         }
         this.patches_in_history.extend(started.patches.into_iter().map(Box::from));
     }
-    Ok(Step::Continue)
+    Ok(())
 }

@@ -1,24 +1,27 @@
 //! `executionSuspended` and `executionResumed`: between them, events wait.
 
+use super::orchestrator_started;
+use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Step};
 use crate::wire::{Event, EventType};
 
 /// Keeps the event for later, unless it is one that a suspended execution must see. Suspending what is suspended changes
 /// nothing, so that one resume is always enough. Confirmations only strike off what was asked for before the suspension;
 /// if they had to wait, those actions would be sent again in every turn of the suspended execution, and done again.
-pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>) -> bool {
+pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>) -> Result<bool, Error> {
     match event.event_type {
         EventType::ExecutionResumed
         | EventType::ExecutionTerminated
         | EventType::ExecutionSuspended
         | EventType::TaskScheduled
         | EventType::TimerCreated
-        | EventType::SubOrchestrationInstanceCreated => false,
-        _ => {
-            this.held.push_back(event.raw.bytes.into());
-            true
-        }
+        | EventType::SubOrchestrationInstanceCreated => return Ok(false),
+        // What the turn reported that resumes stands in its first event, and is needed for all that waited before it.
+        EventType::OrchestratorStarted => orchestrator_started::collect_version(this, event)?,
+        _ => {}
     }
+    this.held.push_back(event.raw.bytes.into());
+    Ok(true)
 }
 
 pub(super) fn suspend<H: Host>(this: &mut Orchestration<H>) -> Step<'static, H> {
