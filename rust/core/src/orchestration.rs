@@ -168,6 +168,8 @@ pub struct Orchestration<H: Host> {
     pub(crate) suspended: bool,
     /// Events that wait for the execution to be resumed.
     pub(crate) held: VecDeque<Box<[u8]>>,
+    /// Early completions whose calls were made, to be applied before all that is released.
+    pub(crate) due: VecDeque<Box<[u8]>>,
     /// Events whose time has come, to be applied before the next of the history.
     pub(crate) released: VecDeque<Box<[u8]>>,
 
@@ -201,6 +203,7 @@ impl<H: Host> Orchestration<H> {
             early: FxHashMap::default(),
             suspended: false,
             held: VecDeque::new(),
+            due: VecDeque::new(),
             released: VecDeque::new(),
             outcome: None,
             custom_status: None,
@@ -397,12 +400,12 @@ impl<H: Host> Orchestration<H> {
     /// Whether [`next_released`](Self::next_released) has any.
     #[must_use]
     pub fn has_released(&self) -> bool {
-        !self.released.is_empty()
+        !(self.due.is_empty() && self.released.is_empty())
     }
 
     /// The next event that had to wait and waits no longer; the host applies these before going on with the history.
     pub fn next_released(&mut self) -> Option<Box<[u8]>> {
-        self.released.pop_front()
+        self.due.pop_front().or_else(|| self.released.pop_front())
     }
 
     pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {
@@ -465,7 +468,7 @@ impl<H: Host> Orchestration<H> {
             && let Some(events) = self.early.remove(&id)
             && let Some(event) = events.into_iter().find(|event| self.completes_call(id, event).unwrap_or(false))
         {
-            self.released.push_back(event);
+            self.due.push_back(event);
         }
     }
 
