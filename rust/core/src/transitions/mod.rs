@@ -67,7 +67,8 @@ impl<H: Host> Orchestration<H> {
     }
 
     /// Takes out the task that a completion completes. If the code has not made that call yet, the completion is kept
-    /// until it does.
+    /// until it does. The pause before a call's next attempt ends with its timer alone: the completion of something else
+    /// under the same id, as it can arrive from the execution before, must not cost the call its attempts.
     #[inline]
     pub(crate) fn completes(
         &mut self,
@@ -75,11 +76,13 @@ impl<H: Host> Orchestration<H> {
         event: &Event<'_>,
         what: &'static str,
     ) -> Result<Pending<H>, Step<'static, H>> {
-        if let Some(pending) = self.tasks.remove(&id) {
-            return Ok(pending);
-        }
-        if id > self.sequence() {
-            self.early.entry(id).or_default().push(event.raw.bytes.into());
+        match self.tasks.remove(&id) {
+            Some(pause @ Pending::RetryTimer(_)) if event.event_type != EventType::TimerFired => {
+                self.tasks.insert(id, pause);
+            }
+            Some(pending) => return Ok(pending),
+            None if id > self.sequence() => self.early.entry(id).or_default().push(event.raw.bytes.into()),
+            None => {}
         }
         Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
     }
