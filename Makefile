@@ -82,7 +82,7 @@ test-rust: ## Run the Rust tests
 
 .PHONY: test-python
 test-python: develop ## Run the Python tests but those against 0.17
-	@$(PYTEST) --ignore tests/compat
+	@$(PYTEST) --ignore tests/compat --ignore tests/parity
 
 .PHONY: test-examples
 test-examples: develop ## Run the examples as tests
@@ -91,6 +91,14 @@ test-examples: develop ## Run the examples as tests
 .PHONY: test-compat
 test-compat: develop $(VENV_COMPAT)/.installed ## Run durabletask-dapr 0.17.4 against this sidecar
 	@$(PYTEST) tests/compat
+
+PROGRAMS ?= 2000
+SEED ?=
+
+.PHONY: test-parity
+test-parity: develop $(VENV_COMPAT)/.installed ## Replay random programs here and on 0.17.4 (PROGRAMS=2000 SEED=random)
+	@$(PYTEST) tests/parity/test_deviations.py tests/parity/test_cases.py
+	@PYTHONPATH=tests $(PY) -m parity.run --programs $(PROGRAMS) $(addprefix --seed ,$(SEED))
 
 $(VENV_COMPAT)/.installed: tests/compat/requirements.txt $(PY)
 	@echo "Setting up $(VENV_COMPAT) with durabletask-dapr 0.17.4"
