@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV ?= .venv
 VENV_COMPAT ?= .venv-compat
+VENV_EXT ?= .venv-ext
 VENV_BENCH ?= .venv-bench
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
@@ -73,7 +74,7 @@ $(VENV)/.developed: $(SOURCES) $(VENV)/.requirements
 ##@ Testing
 
 .PHONY: test
-test: develop $(VENV_COMPAT)/.installed test-rust ## Run all tests, Rust and Python
+test: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed test-rust ## Run all tests, Rust and Python
 	@$(PYTEST)
 
 .PHONY: test-rust
@@ -89,7 +90,7 @@ test-examples: develop ## Run the examples as tests
 	@$(PYTEST) tests/examples
 
 .PHONY: test-compat
-test-compat: develop $(VENV_COMPAT)/.installed ## Run durabletask-dapr 0.17.4 against this sidecar
+test-compat: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run durabletask-dapr 0.17.4 and dapr-ext-workflow
 	@$(PYTEST) tests/compat
 
 PROGRAMS ?= 2000
@@ -104,6 +105,13 @@ $(VENV_COMPAT)/.installed: tests/compat/requirements.txt $(PY)
 	@echo "Setting up $(VENV_COMPAT) with durabletask-dapr 0.17.4"
 	@$(PY) -m venv --clear $(VENV_COMPAT)
 	@$(VENV_COMPAT)/bin/python $(PIP_INSTALL) -r tests/compat/requirements.txt
+	@touch $@
+
+# This package itself is found by PYTHONPATH, built for the Python of $(VENV).
+$(VENV_EXT)/.installed: tests/compat/requirements-ext.txt $(PY)
+	@echo "Setting up $(VENV_EXT) with dapr-ext-workflow 1.17.5"
+	@$(PY) -m venv --clear $(VENV_EXT)
+	@$(VENV_EXT)/bin/python $(PIP_INSTALL) --no-deps -r tests/compat/requirements-ext.txt
 	@touch $@
 
 MATRIX := 3.10 3.11 3.12 3.13
@@ -183,6 +191,6 @@ gen-proto: ## Regenerate the protocol's Rust code from proto
 
 .PHONY: clean
 clean: ## Remove everything that was built or set up
-	rm -rf .venv .venv-3.* .venv-compat .venv-bench* target dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-compat .venv-ext .venv-bench* target dist build .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/durabletask/_core.*.so python/durabletask/_core.*.pyd
 	find python tests examples scripts -name __pycache__ -prune -exec rm -rf {} +
