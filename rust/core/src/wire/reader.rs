@@ -168,9 +168,20 @@ impl<'a> Reader<'a> {
         reason = "every field of every event passes here; out of line it costs a tenth more"
     )]
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Corrupt> {
-        if self.position >= self.bytes.len() {
-            return Ok(None);
+        let Some(rest) = self.bytes.get(self.position..) else { return Ok(None) };
+        // Most fields are short text or messages, with a key and a length of one byte each.
+        if let [key @ 0x08..=0x7f, length @ 0x00..=0x7f, rest @ ..] = rest
+            && key & 7 == 2
+            && let Some(bytes) = rest.get(..usize::from(*length))
+        {
+            let start = self.position + 2;
+            self.position = start + bytes.len();
+            return Ok(Some((u32::from(key >> 3), Field::Span(Span { bytes, offset: self.base + start }))));
         }
+        if rest.is_empty() { Ok(None) } else { self.any_next().map(Some) }
+    }
+
+    fn any_next(&mut self) -> Result<(u32, Field<'a>), Corrupt> {
         let key = self.varint()?;
         let Ok(number @ 1..=0x1fff_ffff) = u32::try_from(key >> 3) else {
             return Err(self.corrupt(Problem::FieldNumber));
@@ -189,7 +200,7 @@ impl<'a> Reader<'a> {
             #[allow(clippy::cast_possible_truncation, reason = "three bits")]
             other => return Err(self.corrupt(Problem::WireType(other as u8))),
         };
-        Ok(Some((number, field)))
+        Ok((number, field))
     }
 
     #[inline(always)]
