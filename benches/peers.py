@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from histories import Dialect
 from support import wire
@@ -127,10 +127,9 @@ class Contestant:
                 f"{expected!r}, found {result!r}"
             )
 
-    def round(self, seconds: float) -> list[int]:
-        """Replay for so long, at least once; return the nanoseconds that each replay took."""
-        times = self._ask({"do": "round", "seconds": seconds})["nanoseconds"]
-        return cast("list[int]", times)
+    def round(self, seconds: float) -> dict[str, list[int]]:
+        """Replay for so long, at least once; return nanoseconds of "processor" and "clock" for each replay."""
+        return self._ask({"do": "round", "seconds": seconds})
 
     def memory(self, workload: Workload, steps: int) -> dict[str, int]:
         """Replay once; return the bytes of the message, and those that the process grew by. For a fresh process."""

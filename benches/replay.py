@@ -4,9 +4,11 @@ The whole history is new to the engine each time: decoded, matched against what 
 `durabletask.replay.Replayer.execute`, nothing else. The reference is durabletask-dapr 0.17.4, in an environment of its
 own that is set up at the first use, and so is Microsoft's durabletask; the bare generator is the same orchestrator,
 resumed with values that are ready, without any engine. All of them replay the same orchestrator, take turns on one
-core, and must get to the expected result; of each, the quickest replay counts. So what else the machine does matters
-little, as long as each gets some replays through undisturbed: on a busy machine the longer ones do not, and ratios come
-out too high.
+core, and must get to the expected result; of each, the quickest replay counts.
+
+What counts is processor time, so that what else the machine does matters little: by the clock, a long replay is always
+interrupted on a busy machine and a short one is not, which flatters whoever is quick. On a quiet machine both are the
+same; results have the clock's minima too (`…_wall_ms`).
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def measure(
         seconds: how long that is, for all of them together. Each has five turns at least.
 
     Returns:
-        The times in milliseconds, and what follows from them.
+        The times in milliseconds of processor time and by the clock, and what follows from the former.
     """
     result: dict[str, Any] = {"workload": workload.name, "steps": steps, "step": workload.step}
     taking_part: dict[str, Contestant] = {}
@@ -59,15 +61,19 @@ def measure(
         contestant.load(replayed_by(kind, workload), steps)
         taking_part[kind] = contestant
     times: dict[str, list[int]] = {kind: [] for kind in taking_part}
+    wall_times: dict[str, list[int]] = {kind: [] for kind in taking_part}
     until = time.monotonic() + seconds
     played = 0
     while played < (rounds or MIN_ROUNDS) or (rounds is None and time.monotonic() < until):
         played += 1
         for kind, contestant in taking_part.items():
-            times[kind] += contestant.round(SLICE)
-    best = {kind: min(taken) / 1e6 for kind, taken in times.items()}
+            taken = contestant.round(SLICE)
+            times[kind] += taken["processor"]
+            wall_times[kind] += taken["clock"]
+    best = {kind: min(measured) / 1e6 for kind, measured in times.items()}
     for kind, milliseconds in best.items():
         result[f"{NAMES[kind]}_ms"] = round(milliseconds, 4)
+        result[f"{NAMES[kind]}_wall_ms"] = round(min(wall_times[kind]) / 1e6, 4)
     result["ours_median_ms"] = round(statistics.median(times["ours"]) / 1e6, 4)
     result["microseconds_per_step"] = round(best["ours"] * 1e3 / steps, 4)
     if "dapr" in best:
