@@ -103,8 +103,8 @@ def write(found: dict[str, Any], directory: Path) -> None:
     text = [
         "# Replay",
         "",
-        "Written by `make bench`: milliseconds of processor time for one replay, the least of many. What is measured, "
-        "and how, stands in `benches/replay.py`. A step is:",
+        "Written by `make bench`: milliseconds of processor time for one replay, the least of many.",
+        "What is measured, and how, stands in `benches/replay.py`. A step is:",
         "",
         *dict.fromkeys(f"- {each['workload']}: {each['step']}" for each in found["results"]),
         "",
