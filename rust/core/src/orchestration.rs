@@ -144,6 +144,14 @@ pub(crate) struct Buffered {
     pub(crate) payloads: VecDeque<Payload>,
 }
 
+/// An event that is applied later than it comes in the history.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Its place in the history, from 0.
+    pub(crate) index: usize,
+    pub(crate) bytes: Box<[u8]>,
+}
+
 /// One execution of one orchestration, rebuilt from its history.
 #[derive(Debug)]
 pub struct Orchestration<H: Host> {
@@ -163,15 +171,17 @@ pub struct Orchestration<H: Host> {
     pub(crate) buffered: FxHashMap<Box<str>, Buffered>,
     pub(crate) buffered_ever: u64,
     /// Completions that arrived before the code made the call that they complete.
-    pub(crate) early: FxHashMap<i32, Vec<Box<[u8]>>>,
+    pub(crate) early: FxHashMap<i32, Vec<Waiting>>,
 
     pub(crate) suspended: bool,
     /// Events that wait for the execution to be resumed.
-    pub(crate) held: VecDeque<Box<[u8]>>,
+    pub(crate) held: VecDeque<Waiting>,
     /// Early completions whose calls were made, to be applied before all that is released.
-    pub(crate) due: VecDeque<Box<[u8]>>,
+    pub(crate) due: VecDeque<Waiting>,
     /// Events whose time has come, to be applied before the next of the history.
-    pub(crate) released: VecDeque<Box<[u8]>>,
+    pub(crate) released: VecDeque<Waiting>,
+    /// Place in the history of the event that is being applied after it had to wait.
+    reapplied: Option<usize>,
 
     pub(crate) outcome: Option<Outcome<H>>,
     pub(crate) custom_status: Option<String>,
@@ -205,6 +215,7 @@ impl<H: Host> Orchestration<H> {
             held: VecDeque::new(),
             due: VecDeque::new(),
             released: VecDeque::new(),
+            reapplied: None,
             outcome: None,
             custom_status: None,
             version_from_history: None,
@@ -405,7 +416,18 @@ impl<H: Host> Orchestration<H> {
 
     /// The next event that had to wait and waits no longer; the host applies these before going on with the history.
     pub fn next_released(&mut self) -> Option<Box<[u8]>> {
-        self.due.pop_front().or_else(|| self.released.pop_front())
+        let next = self.due.pop_front().or_else(|| self.released.pop_front());
+        self.reapplied = next.as_ref().map(|event| event.index);
+        next.map(|event| event.bytes)
+    }
+
+    /// Place in the history of the event that is being applied, from 0.
+    pub(crate) fn event_index(&self) -> usize {
+        self.reapplied.unwrap_or_else(|| self.events_applied.saturating_sub(1))
+    }
+
+    pub(crate) fn waiting(&self, event: &Event<'_>) -> Waiting {
+        Waiting { index: self.event_index(), bytes: event.raw.bytes.into() }
     }
 
     pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {
@@ -416,7 +438,9 @@ impl<H: Host> Orchestration<H> {
         }
     }
 
-    pub(crate) fn sequence(&self) -> i32 {
+    /// The id of the last action, or 0 before the first.
+    #[must_use]
+    pub fn sequence(&self) -> i32 {
         self.sequence
     }
 
@@ -466,7 +490,7 @@ impl<H: Host> Orchestration<H> {
     fn release_early(&mut self, id: i32) {
         if !self.early.is_empty()
             && let Some(events) = self.early.remove(&id)
-            && let Some(event) = events.into_iter().find(|event| self.completes_call(id, event).unwrap_or(false))
+            && let Some(event) = events.into_iter().find(|event| self.completes_call(id, &event.bytes).unwrap_or(false))
         {
             self.due.push_back(event);
         }

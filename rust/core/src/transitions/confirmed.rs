@@ -61,7 +61,7 @@ fn strike<'a, H: Host>(
         (action, _) => {
             return Err(Error::NonDeterminism(Box::new(NonDeterminism {
                 instance_id: this.instance_id.to_string(),
-                event_index: this.events_applied.saturating_sub(1),
+                event_index: this.event_index(),
                 event_id: event.id,
                 expected: CallName { method, name: name.map(|name| name.text().map(str::to_owned)).transpose()? },
                 found: action.map(|action| action.call_name()),

@@ -55,13 +55,13 @@ impl<H: Host> Orchestration<H> {
             EventType::Unknown(0) => Err(Error::State(format!(
                 "{}: event {} of the history has no type; expected one field of HistoryEvent.eventType",
                 self.instance_id,
-                self.events_applied.saturating_sub(1)
+                self.event_index()
             ))),
             EventType::Unknown(number) => Err(Error::State(format!(
                 "{}: event {} of the history has a type that this version does not know (field {number} of HistoryEvent); \
                  the sidecar is newer than this worker, which should be upgraded",
                 self.instance_id,
-                self.events_applied.saturating_sub(1)
+                self.event_index()
             ))),
         }
     }
@@ -81,7 +81,10 @@ impl<H: Host> Orchestration<H> {
                 self.tasks.insert(id, pause);
             }
             Some(pending) => return Ok(pending),
-            None if id > self.sequence() => self.early.entry(id).or_default().push(event.raw.bytes.into()),
+            None if id > self.sequence() => {
+                let waiting = self.waiting(event);
+                self.early.entry(id).or_default().push(waiting);
+            }
             None => {}
         }
         Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))

@@ -20,7 +20,8 @@ pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>
         EventType::OrchestratorStarted => orchestrator_started::collect_version(this, event)?,
         _ => {}
     }
-    this.held.push_back(event.raw.bytes.into());
+    let waiting = this.waiting(event);
+    this.held.push_back(waiting);
     Ok(true)
 }
 
