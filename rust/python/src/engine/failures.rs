@@ -73,13 +73,22 @@ fn lossy(text: &Bound<'_, PyAny>) -> String {
     text.cast::<pyo3::types::PyString>().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
 }
 
-/// The Python exception for an error of the engine.
-pub(crate) fn engine_error(py: Python<'_>, error: &Error) -> PyErr {
-    let class = match error {
-        Error::NonDeterminism(_) => &python::NON_DETERMINISM_ERROR,
-        Error::State(_) | Error::Corrupt(_) => &python::ORCHESTRATION_STATE_ERROR,
-    };
-    raised(py, class, error.to_string())
+/// The Python exception for an error of the engine, under `routine`'s code.
+pub(crate) fn engine_error(py: Python<'_>, error: &Error, routine: Option<&Bound<'_, PyAny>>) -> PyErr {
+    match error {
+        Error::NonDeterminism(_) => {
+            let place = stands_at(py, routine).map(|place| format!(" The orchestrator stands at {place}"));
+            let message = format!("{error}{}", place.unwrap_or_default());
+            raised(py, &python::NON_DETERMINISM_ERROR, message)
+        }
+        Error::State(_) | Error::Corrupt(_) => raised(py, &python::ORCHESTRATION_STATE_ERROR, error.to_string()),
+    }
+}
+
+/// Where the user's code waits: file, line and text. Only ever an addition to a message, so it never fails.
+pub(crate) fn stands_at(py: Python<'_>, routine: Option<&Bound<'_, PyAny>>) -> Option<String> {
+    let place = python::STANDS_AT.get(py).ok()?.call1((routine?,)).ok()?;
+    (!place.is_none()).then(|| lossy(&place))
 }
 
 /// An exception of a class that is defined in Python; if even that can not be found, the error of looking for it.

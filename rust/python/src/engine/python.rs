@@ -34,6 +34,8 @@ pub(crate) static FAILURE_DETAILS: Import = Import::new("durabletask.task", "Fai
 pub(crate) static TASK_FAILED_ERROR: Import = Import::new("durabletask.task", "TaskFailedError");
 pub(crate) static NON_DETERMINISM_ERROR: Import = Import::new("durabletask.task", "NonDeterminismError");
 pub(crate) static ORCHESTRATION_STATE_ERROR: Import = Import::new("durabletask.task", "OrchestrationStateError");
+pub(crate) static HISTORY_FORMAT_ERROR: Import = Import::new("durabletask.replay", "HistoryFormatError");
+pub(crate) static STANDS_AT: Import = Import::new("durabletask._source_lines", "stands_at");
 pub(crate) static GET_NAME: Import = Import::new("durabletask.task", "get_name");
 pub(crate) static ORCHESTRATOR_NOT_REGISTERED: Import =
     Import::new("durabletask.worker", "OrchestratorNotRegisteredError");

@@ -83,6 +83,11 @@ impl<'a, 'py> Turn<'a, 'py> {
         &self.context
     }
 
+    /// The generator, or what drives the coroutine; `None` before it has started.
+    pub(super) fn routine(&self) -> Option<&Bound<'py, PyAny>> {
+        self.routine.as_ref().map(|routine| routine.iterator.as_any())
+    }
+
     /// What is left when the turn is over, if the orchestrator waits for something and can go on from here.
     pub(super) fn into_execution(self) -> Option<Execution> {
         let (routine, awaited) = (self.routine?, self.awaited?);
@@ -129,7 +134,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     /// Applies events that had to wait until now.
-    fn apply_released(&mut self) -> Result<(), Stop> {
+    pub(super) fn apply_released(&mut self) -> Result<(), Stop> {
         loop {
             let Some(raw) = self.context.get().lock().orchestration.next_released() else { return Ok(()) };
             let event = Event::decode(Span::whole(&raw))?;
@@ -139,7 +144,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     /// Does what the engine asks for.
-    fn take(&mut self, step: Result<Step<'_, PythonHost>, Error>) -> Result<(), Stop> {
+    pub(super) fn take(&mut self, step: Result<Step<'_, PythonHost>, Error>) -> Result<(), Stop> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
@@ -164,7 +169,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     fn engine_error(&self, error: Error) -> Stop {
         match error {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
-            error => Stop::Failed(failures::engine_error(self.py, &error)),
+            error => Stop::Failed(failures::engine_error(self.py, &error, self.routine())),
         }
     }
 
