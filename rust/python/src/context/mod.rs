@@ -236,6 +236,12 @@ impl RuntimeContext {
         python::UUID.get(py)?.call((), Some(&arguments))
     }
 
+    /// The id of the last action, or 0: which call got which id.
+    #[getter]
+    fn _last_action_id(&self) -> i32 {
+        self.lock().orchestration.sequence()
+    }
+
     fn new_guid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.uuid4(py)
     }

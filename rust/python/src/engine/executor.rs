@@ -279,7 +279,11 @@ fn whole_request(
 
 /// Builds the response. The state is taken out of the context meanwhile: encoding runs user code, and what that calls on
 /// the context must neither wait for this nor change it.
-fn respond(py: Python<'_>, context: &RuntimeContext, completion_token: &str) -> PyResult<OrchestratorResponse> {
+pub(super) fn respond(
+    py: Python<'_>,
+    context: &RuntimeContext,
+    completion_token: &str,
+) -> PyResult<OrchestratorResponse> {
     let mut orchestration = {
         let state = &mut *context.lock();
         let empty = Orchestration::new(state.orchestration.instance_id());

@@ -1,15 +1,18 @@
 //! Bytes in, bytes out: the orchestrator's half of a worker.
 
+mod check;
 mod executor;
 pub(crate) mod failures;
 mod live;
 mod log;
 pub(crate) mod payload;
 pub(crate) mod python;
+mod recorded;
 mod turn;
 
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<executor::Executor>()
+    module.add_class::<executor::Executor>()?;
+    module.add_function(wrap_pyfunction!(check::check_history, module)?)
 }

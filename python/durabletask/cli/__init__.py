@@ -1,0 +1,45 @@
+"""The `durabletask` command: what one does with orchestrations from a shell, and in CI.
+
+durabletask replay --app my_app:worker histories/
+durabletask history export ID -o histories/one.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from durabletask import _core
+from durabletask.cli import _history, _replay
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code; what it means stands in each command's `--help`. Wrong arguments end the process with 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="durabletask", description="Durable orchestrations from the shell."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"durabletask-rs {_core.__version__}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _replay.add_to(commands)
+    _history.add_to(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python must not write to it again at exit.
+        sys.stdout = None
+        return 141

@@ -1,0 +1,176 @@
+"""`durabletask replay`: do recorded histories still replay with today's code?"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from durabletask.replay import CheckResult, CheckStatus, Replayer
+from durabletask.worker import TaskHubGrpcWorker
+
+_EXPLANATION = """\
+--app names what the histories are replayed with: a durabletask.replay.Replayer, a TaskHubGrpcWorker with its
+registrations, or a list or tuple of orchestrator functions. The module is imported from the current directory, or from
+wherever Python finds it.
+
+A file holds what `durabletask history export` writes, or the bytes of a GetInstanceHistoryResponse, or the bytes of a
+turn's WorkItem or OrchestratorRequest.
+
+exit code:
+  0  every history replays
+  1  some do not: the code does something else than they say, or fails where they do not
+  2  some files could not be read, so that nothing is known about them, or the arguments are wrong;
+     this wins over 1, and all other files are checked and reported nevertheless
+"""
+# How long nothing is said on stderr, so that short runs stay silent.
+_PROGRESS_SECONDS = 1.0
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of `durabletask`."""
+    parser = commands.add_parser(
+        "replay",
+        help="check that recorded histories still replay with today's code",
+        description="Replays recorded histories with today's code, and reports where the two part.",
+        epilog=_EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--app", required=True, metavar="MODULE:NAME", help="the orchestrators, see below"
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="report only what does not replay, and show no progress",
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a history, or a directory: all files in and under it",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check all files; the exit code is the one that `--help` explains."""
+    try:
+        replayer = _replayer(arguments.app)
+    except _AppError as error:
+        _say(f"durabletask replay: --app {arguments.app}: {error}")
+        return 2
+    counts: Counter[CheckStatus] = Counter()
+    progress = _Progress(arguments.quiet)
+    for result in replayer.iter_check(_files(arguments.files)):
+        counts[result.status] += 1
+        if not (arguments.quiet and result.ok):
+            print(_line(result), flush=True)  # noqa: T201
+        progress.show(counts)
+    if not counts:
+        _say("durabletask replay: there are no files in what was given")
+        return 2
+    print(_summary(counts))  # noqa: T201
+    if counts[CheckStatus.UNREADABLE]:
+        return 2
+    return 1 if counts[CheckStatus.NON_DETERMINISTIC] or counts[CheckStatus.FAILED] else 0
+
+
+class _AppError(Exception):
+    """--app names nothing that histories could be replayed with; says why."""
+
+
+def _replayer(app: str) -> Replayer:
+    module_name, colon, attribute = app.partition(":")
+    if not (module_name and colon and attribute):
+        raise _AppError("expected MODULE:NAME, such as my_app:worker")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise _AppError(f"the module can not be imported: {error}") from None
+    for name in attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise _AppError(f"module {module_name} has no {attribute}") from None
+    if isinstance(found, Replayer):
+        return found
+    if isinstance(found, TaskHubGrpcWorker):
+        return Replayer.from_worker(found)
+    if isinstance(found, (list, tuple)) and all(map(callable, found)):
+        try:
+            return Replayer(found)
+        except ValueError as error:
+            raise _AppError(str(error)) from None
+    raise _AppError(
+        "expected a durabletask.replay.Replayer, a TaskHubGrpcWorker, or a list or tuple of orchestrators, "
+        f"found {type(found).__name__}"
+    )
+
+
+def _files(given: list[str]) -> Iterator[Path]:
+    """The files, those of directories sorted; one at a time, since there may be a million of them."""
+    for name in given:
+        path = Path(name)
+        if not path.is_dir():
+            yield path
+            continue
+        for directory, directories, files in os.walk(path):
+            directories.sort()
+            for file in sorted(files):
+                yield Path(directory, file)
+
+
+_MARKS = {
+    CheckStatus.OK: "ok",
+    CheckStatus.NON_DETERMINISTIC: "NON-DETERMINISTIC",
+    CheckStatus.FAILED: "FAILED",
+    CheckStatus.UNREADABLE: "UNREADABLE",
+}
+
+
+def _line(result: CheckResult) -> str:
+    what = f" ({result.name or '?'} {result.instance_id or '?'}, {result.events} events)"
+    line = f"{_MARKS[result.status]:<17} {result.source}{what if result.events else ''}"
+    return (
+        line
+        if result.ok
+        else "\n".join([line, *(f"    {text}" for text in result.message.splitlines())])
+    )
+
+
+def _summary(counts: Counter[CheckStatus]) -> str:
+    total = sum(counts.values())
+    parts = ", ".join(
+        f"{counts[status]} {status.value}" for status in CheckStatus if counts[status]
+    )
+    return f"{total} {'history' if total == 1 else 'histories'}: {parts}"
+
+
+class _Progress:
+    """Says on stderr how far it is, once a second."""
+
+    def __init__(self, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._last = clock()
+
+    def show(self, counts: Counter[CheckStatus]) -> None:
+        if self._quiet or self._clock() - self._last < _PROGRESS_SECONDS:
+            return
+        self._last = self._clock()
+        _say(f"... {_summary(counts)} so far")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
