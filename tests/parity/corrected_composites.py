@@ -93,6 +93,8 @@ class WhenAll(Composite):
         complete = [child.is_complete for child in tasks]
         if any(complete) and not all(complete):
             took_effect("completed_before_when_all")
+        if any(child.is_failed for child in tasks):
+            took_effect("failed_when_all")
 
     def failed_child(self) -> Any:
         failed = [

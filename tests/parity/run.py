@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from parity.chance import new_case
@@ -22,6 +22,8 @@ from parity.reference import Reference
 
 BATCH = 100
 """Programs that are played together."""
+PROGRESS = 2000
+"""Programs after which a run says how far it is; whole batches."""
 
 
 @dataclass
@@ -41,7 +43,12 @@ class Result:
             self.failed = play
 
 
-def run(reference: Reference, numbers: Iterable[int], seed: int) -> Result:
+def run(
+    reference: Reference,
+    numbers: Iterable[int],
+    seed: int,
+    progress: Callable[[Result], None] | None = None,
+) -> Result:
     """Play the programs with these numbers; stop after the batch in which one differs."""
     result, waiting = Result(), list(numbers)
     while waiting and result.failed is None:
@@ -53,6 +60,8 @@ def run(reference: Reference, numbers: Iterable[int], seed: int) -> Result:
         play_together(reference, plays)
         for play in plays:
             result.add(play)
+        if progress is not None and result.programs % PROGRESS == 0:
+            progress(result)
     return result
 
 
@@ -86,7 +95,12 @@ def main() -> int:
     numbers = range(options.programs) if options.number is None else [options.number]
     with Reference() as reference:
         started = time.monotonic()
-        result = run(reference, numbers, seed)
+
+        def show(result: Result) -> None:
+            seconds = time.monotonic() - started
+            print(f"{result.programs} of {len(numbers)} programs, {seconds:.0f} s", file=sys.stderr)
+
+        result = run(reference, numbers, seed, show)
         print(summary(result, seed))
         print(f"took {time.monotonic() - started:.0f} s")
         if result.failed is None:

@@ -295,6 +295,33 @@ class Watched(Play):
         return question
 
 
+def test_new_input_that_has_no_json_form_fails_under_an_id_of_its_own(reference: Reference) -> None:
+    """The other half of `unwritable_result`: 0.17.4 answers as if the request could not be read."""
+    unwritable = program(again(input={"$": "unwritable"}))
+    turns: list[Data] = [{"at": 0, "events": []}]
+    playing = Play(
+        {
+            "programs": {"0": unwritable},
+            "instance": "i",
+            "app_id": "",
+            "input": None,
+            "turns": turns,
+        }
+    )
+    question = playing.prepare()
+    assert question is not None
+    theirs, _ = reference.execute(*question)
+    playing.compare(reference, question, theirs)
+    ours = comparable(playing.engines["cold"].execute(*question))
+    expected = comparable(theirs)
+    assert expected is not None
+    assert ours is not None
+    assert outcome(theirs) == ("FAILED", "TypeError")
+    assert (expected.actions[0].id, ours.actions[0].id) == (-1, 1)
+    assert playing.difference is None, str(playing.difference)
+    assert set(playing.kinds) == {"unwritable_result"}
+
+
 def test_actions_that_the_past_did_not_confirm_are_sent_again_and_warned_about(
     reference: Reference, caplog: pytest.LogCaptureFixture
 ) -> None:
