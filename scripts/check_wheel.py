@@ -64,8 +64,12 @@ def problems(wheel: Path) -> list[str]:
         found.append(f"grpcio has to be the only dependency, found {runtime}")
     if "License-Expression: MIT" not in headers:
         found.append("the metadata names no MIT licence")
-    if "durabletask-sidecar=durabletask.sidecar:main" not in commands.replace(" ", ""):
-        found.append("there is no command durabletask-sidecar")
+    for command in (
+        "durabletask=durabletask.cli:main",
+        "durabletask-sidecar=durabletask.sidecar:main",
+    ):
+        if command not in commands.replace(" ", "").splitlines():
+            found.append(f"there is no command {command.partition('=')[0]}")
     if wheel.stat().st_size > SIZE_LIMIT:
         found.append(f"{wheel.stat().st_size:,} bytes are more than {SIZE_LIMIT:,}")
     return found

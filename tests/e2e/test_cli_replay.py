@@ -15,6 +15,7 @@ import pytest
 
 from durabletask import _core, task
 from durabletask.cli import main
+from durabletask.cli._replay import _Progress
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from durabletask.replay import CheckStatus, Replayer, export_history, history_bytes
 from durabletask.sidecar import Sidecar
@@ -173,6 +174,35 @@ def test_python_m_durabletask_is_the_command() -> None:
         check=True,
     )
     assert "exit code" in shown.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP.format(second="charge"))
+    files = [f"missing-{number}-{'x' * 200}" for number in range(500)]
+    with subprocess.Popen(
+        [COMMAND, "replay", "--app", "shop:app", *files],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+
+
+def test_long_runs_say_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 0.5, 1.1, 1.1, 1.9, 2.2, 2.2])
+    progress = _Progress(quiet=False, clock=lambda: next(times))
+    for checked in range(1, 5):
+        progress.show(Counter({CheckStatus.OK: checked}))
+    assert capsys.readouterr().err.splitlines() == [
+        "... 2 histories: 2 ok so far",
+        "... 4 histories: 4 ok so far",
+    ]
 
 
 def test_histories_of_all_kinds_of_runs_replay(hub: Hub) -> None:

@@ -7,6 +7,7 @@ durabletask history export ID -o histories/one.json
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from durabletask import _core
@@ -40,6 +41,6 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)  # noqa: T201
         return 130
     except BrokenPipeError:
-        # Whoever read the output has seen enough; Python must not write to it again at exit.
-        sys.stdout = None
+        # Whoever read the output has seen enough. Python writes what is left at exit, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

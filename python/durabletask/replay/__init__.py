@@ -104,7 +104,8 @@ class Replayer:
         Everything that was committed must be met: each call that the history confirms is made, under its id, of its
         kind and by its name; each call that is made is confirmed in the turn that makes it; the code ends where the
         history does, and with the same status (and failure). Arguments and results may differ: they are data. A turn is
-        checked up to its new events; what it asks for after those is open.
+        checked up to its new events; what it asks for after those is open. It does not hold its answer, so that code
+        which raises there is reported though it may have done so then.
 
         Args:
             history: A `GetInstanceHistoryResponse`, or the `WorkItem` or `OrchestratorRequest` of one turn with its

@@ -98,9 +98,10 @@ impl Check<'_, '_> {
                 }
                 EventType::ExecutionStalled => stalled = true,
                 EventType::ExecutionCompleted => return self.compare_ends(index, event),
-                EventType::TaskScheduled | EventType::TimerCreated | EventType::SubOrchestrationInstanceCreated => {
-                    self.still_running(index, event)?;
-                }
+                EventType::TaskScheduled
+                | EventType::TimerCreated
+                | EventType::SubOrchestrationInstanceCreated
+                | EventType::EventSent => self.still_running(index, event)?,
                 _ => {}
             }
             if index == history.past {
@@ -132,6 +133,10 @@ impl Check<'_, '_> {
         let details = match result {
             Ok(()) => return Ok(()),
             Err(Stop::Corrupt(corrupt)) => return Err(corrupt.into()),
+            // An event that had to wait can part from the code too.
+            Err(Stop::Failed(error)) if error.is_instance(self.py, python::NON_DETERMINISM_ERROR.get(self.py)?) => {
+                return Err(self.found(error.value(self.py).to_string(), index, None));
+            }
             Err(Stop::Failed(error)) => failures::details(self.py, &error),
             Err(Stop::VersionNotRegistered) => {
                 let state = self.context.get().lock();
