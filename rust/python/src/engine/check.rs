@@ -169,7 +169,7 @@ impl Check<'_, '_> {
         };
         if complete {
             let message = format!(
-                "{}: history and code disagree after {}: a previous execution went on from there, but the current code has \
+                "{}: history and code disagree after {}: a previous execution had not ended by then, but the current code has \
                  ended.",
                 self.history.instance_id,
                 after()
