@@ -7,10 +7,13 @@ from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from durabletask._replay_safe_logger import ReplaySafeLogger
 from durabletask.deterministic import DeterministicContextMixin
 
 if TYPE_CHECKING:
-    from durabletask.task import RetryPolicy, Task
+    import logging
+
+    from durabletask.task import HistoryPropagation, PropagatedHistory, RetryPolicy, Task
 
 TInput = TypeVar("TInput")
 TOutput = TypeVar("TOutput")
@@ -67,6 +70,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         input: TInput | None = None,  # noqa: A002
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
     ) -> Task[TOutput]:
         """Schedule an activity.
 
@@ -75,6 +79,9 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
             input: A value that can be written as JSON.
             retry_policy: When and how often to try again after a failure; None: never.
             app_id: The application whose worker shall run it; None: this one.
+            propagation: How much history the activity is shown, which finds it with
+                `get_propagated_history()`; None: what the sidecar does by default, which is none of
+                it. Needs Dapr 1.18.
 
         Returns:
             A task with the activity's result. If the activity fails for good, it fails with
@@ -95,6 +102,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
     ) -> Task[Any]:
         """Start another orchestration and wait for its result.
 
@@ -104,6 +112,9 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
             instance_id: The id to give it; None: one derived from this orchestration's id.
             retry_policy: When and how often to start it again after a failure; None: never.
             app_id: The application whose worker shall run it; None: this one.
+            propagation: How much history it is shown, which it finds with
+                `get_propagated_history()`; None: what the sidecar does by default, which is none of
+                it. Needs Dapr 1.18.
 
         Returns:
             A task with its result. If it fails for good, the task fails with `TaskFailedError`.
@@ -115,12 +126,63 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         """
 
     @abstractmethod
-    def wait_for_external_event(self, name: str) -> Task[Any]:
+    def wait_for_external_event(
+        self, name: str, *, timeout: datetime | timedelta | None = None
+    ) -> Task[Any]:
         """A task that completes with the payload of the next event of this name.
 
         Names are compared without regard to case. Events that arrive before anyone waits are kept,
         first in, first out.
+
+        Args:
+            name: The event's name.
+            timeout: How long to wait, from `current_utc_datetime`, or until when (UTC); None: for
+                ever. The wait is bounded by a durable timer, so it may be as long as one. If no
+                time is left, there is no timer, and only an event that has arrived already counts.
+
+        Returns:
+            The task. It fails with the builtin `TimeoutError` if the event does not come in time.
+
+        Raises:
+            TypeError: `timeout` is neither.
+            OverflowError: It ends outside the years 1 to 9999.
+
         """
+
+    def send_event(self, instance_id: str, name: str, *, data: Any = None) -> None:
+        """Raise an external event on another orchestration, and go on.
+
+        It is sent at the end of the turn, also if the orchestration ends there. Nobody is told
+        whether the other orchestration exists: whoever needs an answer has to be sent one.
+
+        Args:
+            instance_id: The other orchestration.
+            name: The event's name, which is compared without regard to case.
+            data: Its payload, a value that can be written as JSON.
+
+        Raises:
+            TypeError: `data` cannot be written as JSON.
+            ValueError: `instance_id` is empty.
+
+        """
+        raise NotImplementedError(f"{type(self).__name__} sends no events")
+
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """What this orchestration's parent lets it see of its history; None: nothing.
+
+        See `propagation` of `call_sub_orchestrator`.
+        """
+        return None
+
+    def create_replay_safe_logger(
+        self, logger: logging.Logger | logging.LoggerAdapter[Any]
+    ) -> logging.LoggerAdapter[Any]:
+        """A logger that hands everything on to `logger`, and is silent while replaying.
+
+        So each line is logged once, however often the orchestrator is replayed; after a crash in
+        the middle of a turn, once more.
+        """
+        return ReplaySafeLogger(logger, self)
 
     @abstractmethod
     def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
@@ -152,6 +214,7 @@ class ActivityContext:
         self._orchestration_id = orchestration_id
         self._task_id = task_id
         self._task_execution_id = task_execution_id
+        self._propagated_history: bytes | None = None
 
     @property
     def orchestration_id(self) -> str:
@@ -170,6 +233,17 @@ class ActivityContext:
         Empty if the sidecar is too old to send it.
         """
         return self._task_execution_id
+
+    def get_propagated_history(self) -> PropagatedHistory | None:
+        """What the orchestration lets this activity see of its history; None: nothing.
+
+        See `propagation` of `OrchestrationContext.call_activity`.
+        """
+        if self._propagated_history is None:
+            return None
+        from durabletask._propagation import decode_propagated_history
+
+        return decode_propagated_history(self._propagated_history)
 
 
 # An orchestrator yields or awaits tasks and ends with its result; one that needs no task may simply

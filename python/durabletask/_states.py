@@ -138,20 +138,21 @@ _TIME_ATTRIBUTES = ("fireAt", "scheduledStartTimestamp")
 
 def decode_history(response: bytes) -> list[HistoryEvent]:
     """The events in a GetInstanceHistoryResponse."""
-    events = []
-    for event_id, micros, event_type, attributes, serialized in _core.decode_history(response):
-        for name in _TIME_ATTRIBUTES:
-            if name in attributes:
-                attributes[name] = datetime_of(attributes[name])
-        if "failureDetails" in attributes:
-            attributes["failureDetails"] = _failure_of(attributes["failureDetails"])
-        if "orchestrationStatus" in attributes:
-            attributes["orchestrationStatus"] = OrchestrationStatus(
-                attributes["orchestrationStatus"]
-            )
-        timestamp = None if micros is None else datetime_of(micros)
-        events.append(HistoryEvent(event_id, timestamp, event_type, attributes, serialized))
-    return events
+    return [history_event(event) for event in _core.decode_history(response)]
+
+
+def history_event(event: _core.HistoryEvent) -> HistoryEvent:
+    """An event as the native module hands it out, its attributes in Python's types."""
+    event_id, micros, event_type, attributes, serialized = event
+    for name in _TIME_ATTRIBUTES:
+        if name in attributes:
+            attributes[name] = datetime_of(attributes[name])
+    if "failureDetails" in attributes:
+        attributes["failureDetails"] = _failure_of(attributes["failureDetails"])
+    if "orchestrationStatus" in attributes:
+        attributes["orchestrationStatus"] = OrchestrationStatus(attributes["orchestrationStatus"])
+    timestamp = None if micros is None else datetime_of(micros)
+    return HistoryEvent(event_id, timestamp, event_type, attributes, serialized)
 
 
 def _failure_of(failure: _core.Failure) -> task.FailureDetails:

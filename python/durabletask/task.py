@@ -29,6 +29,11 @@ from durabletask._core import (
     when_all,
     when_any,
 )
+from durabletask._propagation import (
+    HistoryPropagation,
+    PropagatedHistory,
+    PropagatedHistoryChunk,
+)
 
 __all__ = [
     "Activity",
@@ -36,11 +41,14 @@ __all__ = [
     "CompletableTask",
     "CompositeTask",
     "FailureDetails",
+    "HistoryPropagation",
     "NonDeterminismError",
     "NonRetryableError",
     "OrchestrationContext",
     "OrchestrationStateError",
     "Orchestrator",
+    "PropagatedHistory",
+    "PropagatedHistoryChunk",
     "RetryPolicy",
     "RetryableTask",
     "TInput",

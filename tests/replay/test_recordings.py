@@ -16,9 +16,12 @@ from support.turns import read_turns, recorded_scenarios
 
 
 def comparable(response: bytes) -> Any:
-    """The response without its stack traces, which name files and lines of the worker that made it."""
+    """The response without its stack traces, which name files and lines of the worker that made it,
+    and without what its timers are for, which the recorded worker did not say yet."""
     message = messages.OrchestratorResponse.FromString(response)
     for action in message.actions:
+        if action.HasField("createTimer"):
+            action.createTimer.ClearField(action.createTimer.WhichOneof("origin") or "createTimer")
         complete = action.completeOrchestration
         if action.HasField("completeOrchestration") and complete.HasField("failureDetails"):
             complete.failureDetails.ClearField("stackTrace")

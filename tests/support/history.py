@@ -58,6 +58,8 @@ class History:
                 self.timer_created(action.id)
             elif kind == "createSubOrchestration":
                 self.sub_created(action.id, action.createSubOrchestration.name)
+            elif kind == "sendEvent":
+                self.event_sent(action.id, action.sendEvent.name)
         return self
 
     def scheduled(self, task_id: int, name: str) -> History:
@@ -100,6 +102,9 @@ class History:
 
     def timer_fired(self, timer_id: int) -> History:
         return self.add("timerFired", messages.TimerFiredEvent(timerId=timer_id))
+
+    def event_sent(self, action_id: int, name: str) -> History:
+        return self.add("eventSent", messages.EventSentEvent(name=name), event_id=action_id)
 
     def raised(self, name: str, data: Any = None) -> History:
         event = messages.EventRaisedEvent(name=name)

@@ -54,6 +54,7 @@ class ActivityExecutor:
         task_id: int,
         encoded_input: str | None,
         task_execution_id: str,
+        propagated_history: bytes | None = None,
     ) -> Any | Awaitable[Any]:
         """Call an activity: its result, or an awaitable of it."""
         fn: Any = self._registry.get_activity(name)
@@ -64,6 +65,9 @@ class ActivityExecutor:
         self._logger.debug("%s/%d: Executing activity '%s'...", orchestration_id, task_id, name)
         activity_input = self._decode(name, encoded_input) if encoded_input else None
         context = task.ActivityContext(orchestration_id, task_id, task_execution_id)
+        if propagated_history is not None:
+            # Not an argument, since packages put classes of their own in the context's place.
+            context._propagated_history = propagated_history
         return fn(context, activity_input)
 
     def encode(self, name: str, result: Any) -> str | None:

@@ -205,7 +205,12 @@ class Dispatcher:
     def _call(self, received: Received) -> Any:
         item = received.item
         return self._activities.call(
-            item.instance_id, item.name, item.task_id, item.input, item.task_execution_id
+            item.instance_id,
+            item.name,
+            item.task_id,
+            item.input,
+            item.task_execution_id,
+            item.propagated_history,
         )
 
     async def _await_call(self, received: Received) -> Any:

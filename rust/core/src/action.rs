@@ -8,6 +8,8 @@ use crate::ids::GuidSeed;
 use crate::orchestration::Host;
 use crate::time::Timestamp;
 
+use durabletask_proto::HistoryPropagationScope;
+
 /// Name of an activity, an orchestrator or an event; shared, since the same few are called again and again.
 pub type Name = Arc<str>;
 
@@ -30,6 +32,7 @@ pub(crate) struct Call<H: Host> {
     pub(crate) input: Input<H::Input>,
     pub(crate) app_id: Option<Arc<str>>,
     pub(crate) target: Target,
+    pub(crate) propagation: Option<HistoryPropagationScope>,
 }
 
 /// What a call starts.
@@ -50,6 +53,32 @@ impl Target {
     }
 }
 
+/// A timer to be created.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub(crate) fire_at: Timestamp,
+    pub(crate) origin: TimerOrigin,
+}
+
+/// What a timer is for.
+#[derive(Clone, Debug)]
+pub(crate) enum TimerOrigin {
+    /// The orchestrator asked for it.
+    CreateTimer,
+    /// It bounds the wait for an event of this name.
+    ExternalEvent(Name),
+    /// It is the pause before this is called again.
+    Retry(Target),
+}
+
+/// An external event for another instance.
+#[derive(Debug)]
+pub(crate) struct SentEvent<H: Host> {
+    pub(crate) instance_id: Arc<str>,
+    pub(crate) name: Name,
+    pub(crate) data: Input<H::Input>,
+}
+
 /// One action that waits for its confirmation.
 #[derive(Debug)]
 pub(crate) enum Action<H: Host> {
@@ -57,8 +86,10 @@ pub(crate) enum Action<H: Host> {
     Call(Call<H>),
     /// The same, shared with what may send it again. The two part ways: the attempt may end before it is confirmed.
     RetryableCall(Arc<Call<H>>),
-    /// Wake up at this time.
-    CreateTimer(Timestamp),
+    /// Wake up at some time.
+    CreateTimer(Timer),
+    /// Raise an event on another instance.
+    SendEvent(SentEvent<H>),
 }
 
 impl<H: Host> Action<H> {
@@ -66,7 +97,11 @@ impl<H: Host> Action<H> {
         let (method, name) = match self {
             Self::Call(call) => (call.target.method(), Some(&call.name)),
             Self::RetryableCall(call) => (call.target.method(), Some(&call.name)),
-            Self::CreateTimer(_) => (Method::CreateTimer, None),
+            Self::CreateTimer(timer) => match &timer.origin {
+                TimerOrigin::ExternalEvent(name) => (Method::WaitForExternalEvent, Some(name)),
+                TimerOrigin::CreateTimer | TimerOrigin::Retry(_) => (Method::CreateTimer, None),
+            },
+            Self::SendEvent(event) => (Method::SendEvent, Some(&event.name)),
         };
         CallName { method, name: name.map(ToString::to_string) }
     }
@@ -100,19 +135,29 @@ impl<H: Host> PendingActions<H> {
     pub(crate) fn remove(&mut self, id: i32) -> Option<Action<H>> {
         let index = self.index(id)?;
         let action = self.queue.get_mut(index)?.take();
+        self.trim();
+        action
+    }
+
+    /// Lets go of all actions but those that `keep` names.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Action<H>) -> bool) {
+        for entry in &mut self.queue {
+            if entry.as_ref().is_some_and(|action| !keep(action)) {
+                *entry = None;
+            }
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         while let Some(None) = self.queue.front() {
             self.queue.pop_front();
             self.first_id += 1;
         }
-        action
     }
 
     pub(crate) fn get(&self, id: i32) -> Option<&Action<H>> {
         self.queue.get(self.index(id)?)?.as_ref()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.queue.clear();
     }
 
     pub(crate) fn is_empty(&self) -> bool {

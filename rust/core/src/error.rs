@@ -29,6 +29,8 @@ pub enum Method {
     CreateTimer,
     /// `send_event`.
     SendEvent,
+    /// `wait_for_external_event` with a timeout, which is a timer on the wire.
+    WaitForExternalEvent,
 }
 
 impl fmt::Display for Method {
@@ -38,6 +40,7 @@ impl fmt::Display for Method {
             Self::CallSubOrchestrator => "call_sub_orchestrator",
             Self::CreateTimer => "create_timer",
             Self::SendEvent => "send_event",
+            Self::WaitForExternalEvent => "wait_for_external_event",
         })
     }
 }

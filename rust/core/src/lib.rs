@@ -25,13 +25,16 @@ pub mod time;
 pub mod wire;
 
 mod action;
+mod external_events;
 mod orchestration;
 mod response;
 mod transitions;
 
 pub use action::{Input, Name};
+pub use durabletask_proto::HistoryPropagationScope;
 pub use error::Error;
+pub use external_events::{Payload, Wait};
 pub use orchestration::{
-    ActivityCall, Host, LastFailure, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed,
+    ActivityCall, Host, LastFailure, Notice, Orchestration, Start, Step, SubOrchestrationCall, Unconfirmed,
 };
 pub use response::{FailureDetails, decode_failure_response};

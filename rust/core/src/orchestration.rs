@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use durabletask_proto::TaskFailureDetails;
+use durabletask_proto::{HistoryPropagationScope, TaskFailureDetails};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::action::{Action, Call, Input, Name, PendingActions, Target};
+use crate::action::{Action, Call, Input, Name, PendingActions, SentEvent, Target, Timer, TimerOrigin};
 use crate::error::{CallName, Method};
+use crate::external_events::{Buffered, EventTimer, Waiter};
 use crate::ids::GuidSeed;
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
@@ -38,6 +39,8 @@ pub enum Step<'a, H: Host> {
     Fail(H::Task, String, Failure<'a>),
     /// The same for a call that is not tried again after a pause, with what its last attempt failed with.
     GiveUp(H::Task, Box<LastFailure>),
+    /// Fail the task because the time to wait is over, with this message, then resume the orchestrator.
+    TimeOut(H::Task, String),
     /// Nothing, but somebody may want to know.
     Ignored(Notice),
 }
@@ -73,9 +76,6 @@ pub enum Notice {
     Buffered,
 }
 
-/// The JSON of an external event that arrived before somebody waited for it.
-pub type Payload = Option<Box<str>>;
-
 /// An action of the past that the past does not confirm: the code makes a call that it did not make then.
 pub type Unconfirmed = (i32, CallName);
 
@@ -88,6 +88,8 @@ pub struct ActivityCall<I> {
     pub input: Input<I>,
     /// The application that runs it, if not this one.
     pub app_id: Option<Arc<str>>,
+    /// How much of the caller's history it is shown.
+    pub propagation: Option<HistoryPropagationScope>,
 }
 
 /// Arguments of `call_sub_orchestrator` beside the retry policy.
@@ -101,6 +103,8 @@ pub struct SubOrchestrationCall<I> {
     pub instance_id: Option<Arc<str>>,
     /// The application that runs it, if not this one.
     pub app_id: Option<Arc<str>>,
+    /// How much of the caller's history it is shown.
+    pub propagation: Option<HistoryPropagationScope>,
 }
 
 /// A task that the history will complete.
@@ -112,6 +116,8 @@ pub(crate) enum Pending<H: Host> {
     Retryable(Box<Retry<H>>),
     /// The pause before the next attempt of a call.
     RetryTimer(Box<Retry<H>>),
+    /// The end of the wait for an external event.
+    EventTimer(Box<EventTimer>),
 }
 
 /// A call with a retry policy, between its attempts and during them.
@@ -134,14 +140,6 @@ pub(crate) enum Outcome<H: Host> {
     Terminated { id: i32, output: Option<Box<str>> },
     ContinuedAsNew { input: Input<H::Input>, save_events: bool },
     VersionNotAvailable { id: i32 },
-}
-
-/// External events of one name that nobody has waited for yet.
-#[derive(Debug)]
-pub(crate) struct Buffered {
-    /// How many events were buffered before the first of these: the order in which names are carried over.
-    pub(crate) since: u64,
-    pub(crate) payloads: VecDeque<Payload>,
 }
 
 /// An event that is applied later than it comes in the history.
@@ -167,7 +165,7 @@ pub struct Orchestration<H: Host> {
     guids: u32,
     pub(crate) actions: PendingActions<H>,
     pub(crate) tasks: FxHashMap<i32, Pending<H>>,
-    pub(crate) waiters: FxHashMap<Box<str>, VecDeque<H::Task>>,
+    pub(crate) waiters: FxHashMap<Box<str>, VecDeque<Waiter<H>>>,
     pub(crate) buffered: FxHashMap<Box<str>, Buffered>,
     pub(crate) buffered_ever: u64,
     /// Completions that arrived before the code made the call that they complete.
@@ -295,8 +293,8 @@ impl<H: Host> Orchestration<H> {
     pub fn call_activity(&mut self, call: ActivityCall<H::Input>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
         let id = self.next_id();
         let target = Target::Activity { execution: self.next_guid() };
-        let ActivityCall { name, input, app_id } = call;
-        self.schedule(id, Call { name, input, app_id, target }, retry, task);
+        let ActivityCall { name, input, app_id, propagation } = call;
+        self.schedule(id, Call { name, input, app_id, target, propagation }, retry, task);
     }
 
     /// Starts a sub-orchestration; `task` is completed by the history.
@@ -307,14 +305,14 @@ impl<H: Host> Orchestration<H> {
         task: H::Task,
     ) {
         let id = self.next_id();
-        let SubOrchestrationCall { name, input, instance_id, app_id } = call;
+        let SubOrchestrationCall { name, input, instance_id, app_id, propagation } = call;
         let target = Target::SubOrchestration { instance_id, first_action: id };
-        self.schedule(id, Call { name, input, app_id, target }, retry, task);
+        self.schedule(id, Call { name, input, app_id, target, propagation }, retry, task);
     }
 
     /// Creates a durable timer; `task` is completed when it fires.
     pub fn create_timer(&mut self, fire_at: Timestamp, task: H::Task) {
-        self.add_timer(fire_at, Pending::Plain(task));
+        self.add_timer(fire_at, TimerOrigin::CreateTimer, Pending::Plain(task));
     }
 
     /// Counts a call that could not be made because its arguments are wrong. It takes the id that it would have had, since
@@ -326,21 +324,16 @@ impl<H: Host> Orchestration<H> {
         }
     }
 
-    /// Waits for an external event. If one of that name has arrived already, its payload is returned and `task` is not
-    /// kept; otherwise `task` is completed by the next one.
-    pub fn wait_for_external_event(&mut self, name: &str, task: H::Task) -> Option<Payload> {
-        let name = fold_case(name);
-        if let Some(buffered) = self.buffered.get_mut(&name) {
-            let payload = buffered.payloads.pop_front();
-            if buffered.payloads.is_empty() {
-                self.buffered.remove(&name);
-            }
-            if payload.is_some() {
-                return payload;
-            }
+    /// Raises an external event on another instance. Nobody is told what becomes of it.
+    pub fn send_event(&mut self, instance_id: Arc<str>, name: Name, data: Input<H::Input>) {
+        let id = self.next_id();
+        let action = Action::SendEvent(SentEvent { instance_id, name, data });
+        if !self.replaying && matches!(self.outcome, Some(Outcome::ContinuedAsNew { .. })) {
+            // Code that goes on after continue_as_new still belongs to this execution, and no other sends the event.
+            self.actions.insert(id, action);
+        } else {
+            self.add_action(id, action);
         }
-        self.waiters.entry(name).or_default().push_back(task);
-        None
     }
 
     /// Whether code behind this patch may run: always if the history lists it, never if an earlier turn got past this
@@ -380,6 +373,10 @@ impl<H: Host> Orchestration<H> {
     /// Ends the execution with a failure that came up while its response was built, in place of however it had ended.
     pub fn fail_over(&mut self, details: TaskFailureDetails) {
         self.outcome = None;
+        // An argument that is not encoded yet may be the one that can not be.
+        self.actions.retain(|action| {
+            matches!(action, Action::SendEvent(SentEvent { data: Input::None | Input::Encoded(_), .. }))
+        });
         self.fail(details);
     }
 
@@ -387,9 +384,15 @@ impl<H: Host> Orchestration<H> {
     /// nobody has waited for.
     pub fn continue_as_new(&mut self, input: Input<H::Input>, save_events: bool) {
         if !self.is_complete() {
-            self.actions.clear();
+            self.drop_awaited_actions();
             self.outcome = Some(Outcome::ContinuedAsNew { input, save_events });
         }
+    }
+
+    /// Lets go of all that the orchestrator has asked for. Call it when an event could not be applied: then nobody knows
+    /// what was done before.
+    pub fn discard_actions(&mut self) {
+        self.actions.retain(|_| false);
     }
 
     /// Gives the turn back: this worker does not have the version that the history asks for.
@@ -432,10 +435,17 @@ impl<H: Host> Orchestration<H> {
 
     pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {
         if !self.is_complete() {
-            self.actions.clear();
+            self.drop_awaited_actions();
             let id = self.next_id();
             self.outcome = Some(outcome(id));
         }
+    }
+
+    /// Whoever has ended waits for nothing: what it asked for is not sent. Events are not for itself, so they are, unless
+    /// the history is still to tell whether they were sent before.
+    fn drop_awaited_actions(&mut self) {
+        let replaying = self.replaying;
+        self.actions.retain(|action| !replaying && matches!(action, Action::SendEvent(_)));
     }
 
     /// The id of the last action, or 0 before the first.
@@ -456,9 +466,9 @@ impl<H: Host> Orchestration<H> {
         }
     }
 
-    pub(crate) fn add_timer(&mut self, fire_at: Timestamp, pending: Pending<H>) {
+    pub(crate) fn add_timer(&mut self, fire_at: Timestamp, origin: TimerOrigin, pending: Pending<H>) {
         let id = self.next_id();
-        self.add_action(id, Action::CreateTimer(fire_at));
+        self.add_action(id, Action::CreateTimer(Timer { fire_at, origin }));
         self.tasks.insert(id, pending);
         self.release_early(id);
     }
@@ -499,9 +509,9 @@ impl<H: Host> Orchestration<H> {
     fn completes_call(&self, id: i32, event: &[u8]) -> Result<bool, Corrupt> {
         let event = Event::decode(Span::whole(event))?;
         let call: &Call<H> = match (self.actions.get(id), self.tasks.get(&id)) {
-            (Some(Action::CreateTimer(fire_at)), _) => {
+            (Some(Action::CreateTimer(timer)), _) => {
                 let recorded = TimerFired::decode(event.body)?.fire_at;
-                return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == *fire_at));
+                return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == timer.fire_at));
             }
             (Some(Action::Call(call)), _) => call,
             (_, Some(Pending::Retryable(retry))) => &retry.call,
@@ -518,14 +528,5 @@ impl<H: Host> Orchestration<H> {
             ) => true,
             _ => false,
         })
-    }
-}
-
-/// Event names compare without case, by full Unicode case folding.
-pub(crate) fn fold_case(name: &str) -> Box<str> {
-    if name.is_ascii() {
-        name.to_ascii_lowercase().into()
-    } else {
-        unicase::UniCase::unicode(name).to_folded_case().into()
     }
 }

@@ -3,7 +3,7 @@
 use durabletask_proto as pb;
 use pb::orchestrator_action::OrchestratorActionType;
 
-use crate::action::{Action, Call, Input, Target};
+use crate::action::{Action, Call, Input, SentEvent, Target, Timer, TimerOrigin};
 use crate::ids::sub_orchestration_id;
 use crate::orchestration::{Host, Orchestration, Outcome};
 use crate::time::Timestamp;
@@ -44,14 +44,12 @@ impl<H: Host> Orchestration<H> {
         completion_token: &str,
         mut encode: impl FnMut(&H::Input) -> Result<String, E>,
     ) -> Result<pb::OrchestratorResponse, E> {
-        let actions = match &self.outcome {
-            None => self
-                .actions
-                .iter()
-                .map(|(id, action)| self.pending_action(id, action, &mut encode))
-                .collect::<Result<_, E>>()?,
-            Some(_) => vec![self.final_action(&mut encode)?],
-        };
+        let pending = self.actions.iter().map(|(id, action)| self.pending_action(id, action, &mut encode));
+        let mut actions: Vec<_> = pending.collect::<Result<_, E>>()?;
+        if self.outcome.is_some() {
+            // Last, since sidecars leave the actions unread that follow a continuation as new.
+            actions.push(self.final_action(&mut encode)?);
+        }
         let version = (self.version_used.is_some() || !self.patches_met.is_empty())
             .then(|| pb::OrchestrationVersion { name: self.version_used.clone(), patches: self.patches_met.clone() });
         Ok(pb::OrchestratorResponse {
@@ -71,12 +69,25 @@ impl<H: Host> Orchestration<H> {
         encode: &mut impl FnMut(&H::Input) -> Result<String, E>,
     ) -> Result<pb::OrchestratorAction, E> {
         let call: &Call<H> = match action {
-            Action::CreateTimer(fire_at) => {
-                let timer = pb::CreateTimerAction { fire_at: Some(timestamp(*fire_at)), ..Default::default() };
+            Action::CreateTimer(timer) => {
+                let timer = self.timer_action(timer);
                 return Ok(pb::OrchestratorAction {
                     id,
                     router: None,
                     orchestrator_action_type: Some(OrchestratorActionType::CreateTimer(timer)),
+                });
+            }
+            Action::SendEvent(SentEvent { instance_id, name, data }) => {
+                let target = pb::OrchestrationInstance { instance_id: instance_id.to_string(), ..Default::default() };
+                let event = pb::SendEventAction {
+                    instance: Some(target),
+                    name: name.to_string(),
+                    data: encoded(data, encode)?,
+                };
+                return Ok(pb::OrchestratorAction {
+                    id,
+                    router: Some(self.router(None)),
+                    orchestrator_action_type: Some(OrchestratorActionType::SendEvent(event)),
                 });
             }
             Action::Call(call) => call,
@@ -85,6 +96,31 @@ impl<H: Host> Orchestration<H> {
         let action_type = Some(self.call_action(call, encode)?);
         let router = Some(self.router(call.app_id.as_deref()));
         Ok(pb::OrchestratorAction { id, router, orchestrator_action_type: action_type })
+    }
+
+    /// Timers carry what they are for since Dapr 1.18; older sidecars pass over it.
+    fn timer_action(&self, timer: &Timer) -> pb::CreateTimerAction {
+        use pb::create_timer_action::Origin;
+        let (name, origin) = match &timer.origin {
+            TimerOrigin::CreateTimer => (None, Origin::CreateTimer(pb::TimerOriginCreateTimer {})),
+            TimerOrigin::ExternalEvent(name) => {
+                let origin = pb::TimerOriginExternalEvent { name: name.to_string() };
+                (Some(name.to_string()), Origin::ExternalEvent(origin))
+            }
+            TimerOrigin::Retry(Target::Activity { execution }) => {
+                let task_execution_id = execution.text(&self.instance_id);
+                (None, Origin::ActivityRetry(pb::TimerOriginActivityRetry { task_execution_id }))
+            }
+            TimerOrigin::Retry(Target::SubOrchestration { instance_id, first_action }) => {
+                let instance_id = self.sub_orchestration_id(instance_id.as_deref(), *first_action);
+                (None, Origin::SubOrchestrationRetry(pb::TimerOriginSubOrchestrationRetry { instance_id }))
+            }
+        };
+        pb::CreateTimerAction { fire_at: Some(timestamp(timer.fire_at)), name, origin: Some(origin) }
+    }
+
+    fn sub_orchestration_id(&self, given: Option<&str>, first_action: i32) -> String {
+        given.map_or_else(|| sub_orchestration_id(&self.instance_id, first_action), str::to_owned)
     }
 
     fn call_action<E>(
@@ -103,6 +139,7 @@ impl<H: Host> Orchestration<H> {
                 input,
                 router,
                 task_execution_id: execution.text(&self.instance_id),
+                history_propagation_scope: call.propagation.map(Into::into),
                 ..Default::default()
             }),
             Target::SubOrchestration { instance_id, first_action } => {
@@ -110,10 +147,8 @@ impl<H: Host> Orchestration<H> {
                     name,
                     input,
                     router,
-                    instance_id: match instance_id {
-                        Some(instance_id) => instance_id.to_string(),
-                        None => sub_orchestration_id(&self.instance_id, *first_action),
-                    },
+                    instance_id: self.sub_orchestration_id(instance_id.as_deref(), *first_action),
+                    history_propagation_scope: call.propagation.map(Into::into),
                     ..Default::default()
                 })
             }

@@ -14,6 +14,8 @@ pub(super) fn apply<'a, H: Host>(
     Ok(match this.completes(completed.task_id, event, what) {
         Ok(Pending::Plain(task)) => Step::Complete(task, completed.result),
         Ok(Pending::Retryable(retry) | Pending::RetryTimer(retry)) => Step::Complete(retry.task, completed.result),
+        // `completes` leaves these to their timers.
+        Ok(Pending::EventTimer(_)) => Step::Continue,
         Err(ignored) => ignored,
     })
 }

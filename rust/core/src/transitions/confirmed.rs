@@ -1,4 +1,4 @@
-//! `taskScheduled`, `subOrchestrationInstanceCreated`, `timerCreated`: the sidecar has done what an action asked for.
+//! `taskScheduled`, `subOrchestrationInstanceCreated`, `timerCreated`, `eventSent`: the sidecar has done what an action asked for.
 //!
 //! The action with the event's id is struck off, so that it is not sent again. If the code did not ask for it, code and
 //! history have parted.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::action::{Action, Input};
 use crate::error::{CallName, Error, Method, NonDeterminism};
 use crate::orchestration::{Host, Orchestration, Pending, Step};
-use crate::wire::{Corrupt, Event, Span, SubOrchestrationCreated, TaskScheduled};
+use crate::wire::{Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled};
 
 pub(super) fn task_scheduled<'a, H: Host>(
     this: &mut Orchestration<H>,
@@ -28,6 +28,16 @@ pub(super) fn sub_orchestration_created<'a, H: Host>(
 
 pub(super) fn timer_created<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     strike(this, event, Method::CreateTimer, None, || Ok(None))
+}
+
+/// Workers without `send_event` pass over this event, so there may be histories that have one and code that made no such
+/// call. Where the code asks for nothing under the event's id there is nothing to contradict, and it has no effect.
+pub(super) fn event_sent<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
+    if this.actions.get(event.id).is_none() {
+        return Ok(Step::Continue);
+    }
+    let sent = EventSent::decode(event.body)?;
+    strike(this, event, Method::SendEvent, Some(sent.name), || Ok(None))
 }
 
 #[inline]
@@ -56,7 +66,9 @@ fn strike<'a, H: Host>(
             }
         }
         (Some(Action::CreateTimer(_)), None) => {}
-        // An ended execution has no actions left that could be confirmed.
+        (Some(Action::SendEvent(sent)), Some(name))
+            if method == Method::SendEvent && sent.name.as_bytes() == name.bytes => {}
+        // An ended execution has no other actions left that could be confirmed.
         _ if this.outcome.is_some() => {}
         (action, _) => {
             return Err(Error::NonDeterminism(Box::new(NonDeterminism {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::error::Error;
-use crate::orchestration::{Buffered, Host, Notice, Orchestration, Outcome, Step, fold_case};
+use crate::external_events::{Buffered, fold_case};
+use crate::orchestration::{Host, Notice, Orchestration, Outcome, Step};
 use crate::wire::{Event, EventRaised};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
@@ -12,12 +13,12 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
     if !carried_over && let Some(waiters) = this.waiters.get_mut(&name) {
-        let task = waiters.pop_front();
+        let waiter = waiters.pop_front();
         if waiters.is_empty() {
             this.waiters.remove(&name);
         }
-        if let Some(task) = task {
-            return Ok(Step::Complete(task, raised.input));
+        if let Some(waiter) = waiter {
+            return Ok(Step::Complete(waiter.task, raised.input));
         }
     }
     let since = this.buffered_ever;

@@ -1,5 +1,6 @@
 //! `taskFailed` and `subOrchestrationInstanceFailed`: a call has failed, and is tried again or not.
 
+use crate::action::TimerOrigin;
 use crate::error::Error;
 use crate::orchestration::{Host, LastFailure, Orchestration, Pending, Step};
 use crate::retry::Delay;
@@ -27,6 +28,8 @@ fn apply<'a, H: Host>(
         Err(ignored) => return Ok(ignored),
         Ok(Pending::Plain(task)) => task,
         Ok(Pending::RetryTimer(retry)) => retry.task,
+        // `completes` leaves these to their timers.
+        Ok(Pending::EventTimer(_)) => return Ok(Step::Continue),
         Ok(Pending::Retryable(mut retry)) => {
             match retry.policy.next_delay(retry.attempt, failure.error_type, retry.first_scheduled, this.now) {
                 None => retry.task,
@@ -51,7 +54,8 @@ fn apply<'a, H: Host>(
                             stack_trace: failure.stack_trace.map(str::to_owned),
                         }));
                     }
-                    this.add_timer(fire_at, Pending::RetryTimer(retry));
+                    let origin = TimerOrigin::Retry(retry.call.target.clone());
+                    this.add_timer(fire_at, origin, Pending::RetryTimer(retry));
                     return Ok(Step::Continue);
                 }
             }

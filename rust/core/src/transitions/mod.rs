@@ -34,6 +34,7 @@ impl<H: Host> Orchestration<H> {
             EventType::TaskScheduled => confirmed::task_scheduled(self, event),
             EventType::SubOrchestrationInstanceCreated => confirmed::sub_orchestration_created(self, event),
             EventType::TimerCreated => confirmed::timer_created(self, event),
+            EventType::EventSent => confirmed::event_sent(self, event),
             EventType::TaskCompleted => completed::apply(self, event, "taskCompleted"),
             EventType::SubOrchestrationInstanceCompleted => {
                 completed::apply(self, event, "subOrchestrationInstanceCompleted")
@@ -50,7 +51,6 @@ impl<H: Host> Orchestration<H> {
             | EventType::ExecutionCompleted
             | EventType::ExecutionStalled
             | EventType::ContinueAsNew
-            | EventType::EventSent
             | EventType::DetachedOrchestrationInstanceCreated => Ok(Step::Continue),
             EventType::Unknown(0) => Err(Error::State(format!(
                 "{}: event {} of the history has no type; expected one field of HistoryEvent.eventType",
@@ -67,8 +67,8 @@ impl<H: Host> Orchestration<H> {
     }
 
     /// Takes out the task that a completion completes. If the code has not made that call yet, the completion is kept
-    /// until it does. The pause before a call's next attempt ends with its timer alone: the completion of something else
-    /// under the same id, as it can arrive from the execution before, must not cost the call its attempts.
+    /// until it does. The pause before a call's next attempt, and the wait for an event, end with their timers alone: the
+    /// completion of something else under the same id, as it can arrive from the execution before, must not end them.
     #[inline]
     pub(crate) fn completes(
         &mut self,
@@ -77,8 +77,10 @@ impl<H: Host> Orchestration<H> {
         what: &'static str,
     ) -> Result<Pending<H>, Step<'static, H>> {
         match self.tasks.remove(&id) {
-            Some(pause @ Pending::RetryTimer(_)) if event.event_type != EventType::TimerFired => {
-                self.tasks.insert(id, pause);
+            Some(timer @ (Pending::RetryTimer(_) | Pending::EventTimer(_)))
+                if event.event_type != EventType::TimerFired =>
+            {
+                self.tasks.insert(id, timer);
             }
             Some(pending) => return Ok(pending),
             None if id > self.sequence() => {

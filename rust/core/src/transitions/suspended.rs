@@ -15,6 +15,7 @@ pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>
         | EventType::ExecutionSuspended
         | EventType::TaskScheduled
         | EventType::TimerCreated
+        | EventType::EventSent
         | EventType::SubOrchestrationInstanceCreated => return Ok(false),
         // What the turn reported that resumes stands in its first event, and is needed for all that waited before it.
         EventType::OrchestratorStarted => orchestrator_started::collect_version(this, event)?,

@@ -1,4 +1,4 @@
-//! `timerFired`: a durable timer is due; the orchestrator goes on, or a failed call is sent again.
+//! `timerFired`: a durable timer is due; the orchestrator goes on, a failed call is sent again, or a wait is over.
 
 use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Pending, Step};
@@ -8,6 +8,7 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
     let fired = TimerFired::decode(event.body)?;
     Ok(match this.completes(fired.timer_id, event, "timerFired") {
         Ok(Pending::Plain(task)) => Step::Complete(task, None),
+        Ok(Pending::EventTimer(timer)) => this.time_out(fired.timer_id, &timer),
         Ok(Pending::Retryable(retry)) => Step::Complete(retry.task, None),
         Ok(Pending::RetryTimer(mut retry)) => {
             if retry.policy.is_expired(retry.first_scheduled, this.now)

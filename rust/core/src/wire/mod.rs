@@ -12,8 +12,8 @@ mod request;
 
 pub use event::{Event, EventType};
 pub use payloads::{
-    EventRaised, ExecutionStarted, Failed, Failure, OrchestratorStarted, SubOrchestrationCreated, TaskCompleted,
-    TaskScheduled, Terminated, TimerFired,
+    EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, SubOrchestrationCreated,
+    TaskCompleted, TaskScheduled, Terminated, TimerFired,
 };
 pub use reader::{Corrupt, Problem, Reader, Span};
 pub(crate) use request::put;

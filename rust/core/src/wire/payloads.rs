@@ -290,3 +290,24 @@ impl<'a> Terminated<'a> {
         Ok(this)
     }
 }
+
+/// `EventSentEvent`: which event the history sent to another instance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventSent<'a> {
+    /// The event's name; text that is not checked.
+    pub name: Span<'a>,
+}
+
+impl<'a> EventSent<'a> {
+    /// Reads the event's body.
+    pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        let mut this = Self::default();
+        let mut reader = Reader::new(body);
+        while let Some((number, field)) = reader.next()? {
+            if number == 2 {
+                this.name = field.span(number)?;
+            }
+        }
+        Ok(this)
+    }
+}

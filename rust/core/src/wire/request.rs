@@ -44,6 +44,8 @@ pub struct Request<'a> {
     pub past_count: usize,
     /// How many `newEvents` there are.
     pub new_count: usize,
+    /// `propagatedHistory`: what whoever started this instance lets it see.
+    pub propagated_history: Option<Span<'a>>,
     /// `cachedHistory.eventCount`: how many past events the sidecar left out.
     pub cached_count: Option<i32>,
     /// Where the past events that were not passed over begin and end, if nothing else stands between them.
@@ -61,6 +63,7 @@ pub struct Known {
 
 const PAST: u32 = 3;
 const NEW: u32 = 4;
+const PROPAGATED: u32 = 8;
 
 impl<'a> Request<'a> {
     /// Walks once over the request's own fields.
@@ -83,6 +86,7 @@ impl<'a> Request<'a> {
             known_count: 0,
             past_count: 0,
             new_count: 0,
+            propagated_history: None,
             cached_count: None,
             past_region: None,
         };
@@ -116,6 +120,7 @@ impl<'a> Request<'a> {
                     field.span(number)?;
                     this.new_count += 1;
                 }
+                PROPAGATED => this.propagated_history = Some(field.span(number)?),
                 9 => {
                     let mut cached = Reader::new(field.span(number)?);
                     let mut count = 0;
@@ -181,6 +186,9 @@ pub fn complete_request(partial: &Request<'_>, history: Span<'_>) -> Result<Opti
     }
     for event in partial.new_events() {
         put(&mut whole, NEW, event?.bytes);
+    }
+    if let Some(propagated) = partial.propagated_history {
+        put(&mut whole, PROPAGATED, propagated.bytes);
     }
     Ok((found == wanted).then_some(whole))
 }

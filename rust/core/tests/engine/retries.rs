@@ -24,7 +24,7 @@ fn policy() -> RetryPolicy {
 }
 
 async fn retried(context: Context, _: Option<String>) -> Ended {
-    let call = ActivityCall { name: "a".into(), input: json("7"), app_id: Some("other".into()) };
+    let call = ActivityCall { name: "a".into(), input: json("7"), app_id: Some("other".into()), propagation: None };
     Ok(context.call_activity(call, Some(&policy())).await?)
 }
 
@@ -46,7 +46,7 @@ fn first_failure(policy: RetryPolicy, error_type: &str) -> (History, Turn) {
 fn is_retried_after(pause: i64, policy: RetryPolicy, error_type: &str) {
     let (turns, turn) = first_failure(policy, error_type);
     let fire_at = Timestamp::from_micros(at(1).micros() + pause);
-    turn.gives(answer(&turns).creates_timer(2, fire_at));
+    turn.gives(answer(&turns).pauses(2, fire_at, 0));
 }
 
 #[track_caller]
@@ -61,7 +61,7 @@ fn a_failed_attempt_is_followed_by_a_timer_and_the_same_call_under_a_new_id() {
     play(&turns, retried).gives(answer(&turns).schedules(1, "a", 0).input("7").in_app("other"));
 
     let turns = turns.scheduled_with(1, "a", "7").new_turn().failed(1, "ValueError", "first");
-    play(&turns, retried).gives(answer(&turns).creates_timer(2, at(2)));
+    play(&turns, retried).gives(answer(&turns).pauses(2, at(2), 0));
 
     let turns = turns.timer_created(2, at(2)).new_turn().timer_fired(2, at(2));
     play(&turns, retried).gives(answer(&turns).schedules(3, "a", 0).input("7").in_app("other"));
@@ -120,13 +120,18 @@ fn other_work_goes_on_between_attempts() {
         first.await?;
         for_ever().await
     });
-    turn.gives(answer(&turns).creates_timer(3, at(2)).schedules_at(at(1), 4, "c", 2));
+    turn.gives(answer(&turns).pauses(3, at(2), 0).schedules_at(at(1), 4, "c", 2));
 }
 
 #[test]
 fn an_argument_that_the_history_holds_is_sent_again_as_the_history_has_it() {
     let script = async |context: Context, _: Option<String>| {
-        let call = ActivityCall { name: "a".into(), input: Input::Deferred(Value("\"new\"")), app_id: None };
+        let call = ActivityCall {
+            name: "a".into(),
+            input: Input::Deferred(Value("\"new\"")),
+            app_id: None,
+            propagation: None,
+        };
         Ok(context.call_activity(call, Some(&policy())).await?)
     };
     let turns = history("i").started("o").scheduled_with(1, "a", "\"old\"").turn().failed(1, "ValueError", "m");
@@ -226,7 +231,7 @@ fn the_flag_of_a_failure_does_not_decide_over_retries() {
             failed.failure_details.get_or_insert_default().is_non_retriable = true;
         }
     });
-    play(&turns, retried).gives(answer(&turns).creates_timer(2, at(2)));
+    play(&turns, retried).gives(answer(&turns).pauses(2, at(2), 0));
 }
 
 #[test]
@@ -251,7 +256,7 @@ fn an_attempt_that_ends_before_its_confirmation_is_sent_as_any_other_call() {
 
     let turns = history("i").started("o").failed(1, "ValueError", "m");
     let turn = play(&turns, retried);
-    turn.gives(answer(&turns).schedules(1, "a", 0).input("7").in_app("other").creates_timer(2, at(1)));
+    turn.gives(answer(&turns).schedules(1, "a", 0).input("7").in_app("other").pauses(2, at(1), 0));
 
     let turns = history("i").started("o").failed(1, "NonRetryableError", "m");
     let turn = play(&turns, async |context, _| {
@@ -267,4 +272,10 @@ fn a_retry_after_the_end_is_not_sent() {
     let turns = history("i").started("o").scheduled(1, "a").new_turn().failed(1, "ValueError", "m").terminated(None);
     let turns = turns.turn().timer_fired(2, at(2));
     play(&turns, retried).gives(answer(&turns).terminates(3, None));
+}
+
+#[test]
+fn the_pause_before_a_sub_orchestration_is_tried_again_names_it() {
+    let turns = history("i").started("o").sub_created(1, "s").new_turn().sub_failed(1, "ValueError", "m");
+    play(&turns, retried_sub).gives(answer(&turns).pauses_sub(2, at(2), "i:0001"));
 }

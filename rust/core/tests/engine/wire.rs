@@ -3,7 +3,7 @@
 
 use durabletask_core::time::Timestamp;
 use durabletask_core::wire::{
-    Event, EventRaised, EventType, ExecutionStarted, Failed, Failure, OrchestratorStarted, Request, Span,
+    Event, EventRaised, EventSent, EventType, ExecutionStarted, Failed, Failure, OrchestratorStarted, Request, Span,
     SubOrchestrationCreated, TaskCompleted, TaskScheduled, Terminated, TimerFired, WorkItem,
 };
 use durabletask_proto as pb;
@@ -101,6 +101,9 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
                 (theirs.name.as_str(), payload(theirs.input.as_ref()))
             );
         }
+        Body::EventSent(theirs) => {
+            assert_eq!(EventSent::decode(body).expect(readable).name.bytes, theirs.name.as_bytes());
+        }
         Body::TaskCompleted(theirs) => {
             let ours = TaskCompleted::decode(body).expect(readable);
             assert_eq!((ours.task_id, ours.result), (theirs.task_scheduled_id, payload(theirs.result.as_ref())));
@@ -135,7 +138,6 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
         Body::ExecutionCompleted(_)
         | Body::TimerCreated(_)
         | Body::OrchestratorCompleted(_)
-        | Body::EventSent(_)
         | Body::ContinueAsNew(_)
         | Body::ExecutionSuspended(_)
         | Body::ExecutionResumed(_)

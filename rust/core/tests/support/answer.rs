@@ -3,6 +3,7 @@
 use durabletask_core::ids::GuidSeed;
 use durabletask_core::time::Timestamp;
 use durabletask_proto as pb;
+use pb::create_timer_action::Origin;
 use pb::orchestrator_action::OrchestratorActionType;
 
 use super::history::{History, at, proto_time};
@@ -63,8 +64,53 @@ impl Answer {
     }
 
     pub(crate) fn creates_timer(self, id: i32, fire_at: Timestamp) -> Self {
-        let action = pb::CreateTimerAction { fire_at: Some(proto_time(fire_at)), ..Default::default() };
+        self.creates_timer_for(id, fire_at, Origin::CreateTimer(pb::TimerOriginCreateTimer {}))
+    }
+
+    /// The pause before an activity is called again; `guid` is the number of its execution id.
+    pub(crate) fn pauses(self, id: i32, fire_at: Timestamp, guid: u32) -> Self {
+        let task_execution_id = GuidSeed { at: at(0), count: guid }.text(&self.response.instance_id);
+        let origin = pb::TimerOriginActivityRetry { task_execution_id };
+        self.creates_timer_for(id, fire_at, Origin::ActivityRetry(origin))
+    }
+
+    /// The pause before a sub-orchestration is called again.
+    pub(crate) fn pauses_sub(self, id: i32, fire_at: Timestamp, instance_id: &str) -> Self {
+        let origin = pb::TimerOriginSubOrchestrationRetry { instance_id: instance_id.to_owned() };
+        self.creates_timer_for(id, fire_at, Origin::SubOrchestrationRetry(origin))
+    }
+
+    /// The end of the wait for an event.
+    pub(crate) fn bounds_wait(self, id: i32, fire_at: Timestamp, event: &str) -> Self {
+        let origin = pb::TimerOriginExternalEvent { name: event.to_owned() };
+        self.creates_timer_for(id, fire_at, Origin::ExternalEvent(origin)).last(|action| {
+            if let Some(OrchestratorActionType::CreateTimer(timer)) = &mut action.orchestrator_action_type {
+                timer.name = Some(event.to_owned());
+            }
+        })
+    }
+
+    fn creates_timer_for(self, id: i32, fire_at: Timestamp, origin: Origin) -> Self {
+        let action =
+            pb::CreateTimerAction { fire_at: Some(proto_time(fire_at)), origin: Some(origin), ..Default::default() };
         self.action(id, None, OrchestratorActionType::CreateTimer(action))
+    }
+
+    pub(crate) fn sends_event<'a>(
+        self,
+        id: i32,
+        instance_id: &str,
+        name: &str,
+        data: impl Into<Option<&'a str>>,
+    ) -> Self {
+        let instance = pb::OrchestrationInstance { instance_id: instance_id.to_owned(), ..Default::default() };
+        let action = pb::SendEventAction {
+            instance: Some(instance),
+            name: name.to_owned(),
+            data: data.into().map(str::to_owned),
+        };
+        let router = self.router();
+        self.action(id, Some(router), OrchestratorActionType::SendEvent(action))
     }
 
     /// The call told last has this input.

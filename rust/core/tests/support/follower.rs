@@ -99,7 +99,12 @@ async fn wander(context: Context, mut dice: Dice, mut waiting: Vec<Task>) -> End
         let name = names[usize::try_from(dice.throw(5)).unwrap_or_default()];
         match dice.throw(16) {
             0..=3 => {
-                let call = ActivityCall { name: name.into(), input: Input::Deferred(Value("1")), app_id: None };
+                let call = ActivityCall {
+                    name: name.into(),
+                    input: Input::Deferred(Value("1")),
+                    app_id: None,
+                    propagation: None,
+                };
                 waiting.push(context.call_activity(call, dice.policy().as_ref()));
             }
             4 | 5 => {
@@ -108,13 +113,16 @@ async fn wander(context: Context, mut dice: Dice, mut waiting: Vec<Task>) -> End
                     input: Input::None,
                     instance_id: None,
                     app_id: Some(name.into()),
+                    propagation: None,
                 };
                 waiting.push(context.call_sub(call, dice.policy().as_ref()));
             }
             6 => waiting
                 .push(context.timer_at(Timestamp::from_micros(i64::from_ne_bytes(dice.throw(u64::MAX).to_ne_bytes())))),
-            7 | 8 => waiting.push(context.wait(name)),
+            7 => waiting.push(context.wait(name)),
+            8 => waiting.push(context.wait_for(name, i64::try_from(dice.throw(5)).unwrap_or_default())),
             9 => context.set_custom_status(Some(name)),
+            10 if dice.throw(2) == 0 => context.send_event("other", name, Input::Deferred(Value("3"))),
             10 => drop(context.guid()),
             11 => drop(context.is_patched(name)),
             12 if dice.throw(8) == 0 => context.continue_as_new(Input::Deferred(Value("2")), dice.throw(2) == 0),

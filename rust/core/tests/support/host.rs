@@ -81,6 +81,7 @@ impl Player {
         let error = session.play(request, &mut unconfirmed).err();
         let mut engine = session.engine.borrow_mut();
         if let Some(error) = &error {
+            engine.discard_actions();
             engine.fail(failure_of(error));
         }
         let mut encoded = 0;
@@ -186,6 +187,10 @@ impl Session<'_> {
                     message: failure.message.to_owned(),
                     stack_trace: failure.stack_trace.map(str::to_owned),
                 }));
+                self.resume();
+            }
+            Step::TimeOut(task, text) => {
+                task.settle(Err(TaskFailed::timeout(text)));
                 self.resume();
             }
             Step::GiveUp(task, failure) => {

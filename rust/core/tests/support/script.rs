@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{ActivityCall, Host, Input, Orchestration, SubOrchestrationCall};
+use durabletask_core::{ActivityCall, Host, Input, Orchestration, SubOrchestrationCall, Wait};
 
 /// A host whose orchestrators are scripts.
 #[derive(Debug)]
@@ -41,6 +41,12 @@ pub(crate) struct TaskFailed {
 pub(crate) struct Raised {
     pub(crate) error_type: String,
     pub(crate) message: String,
+}
+
+impl TaskFailed {
+    pub(crate) fn timeout(text: String) -> Self {
+        Self { message: text.clone(), text, error_type: "TimeoutError".to_owned(), stack_trace: None }
+    }
 }
 
 impl From<TaskFailed> for Raised {
@@ -101,11 +107,12 @@ impl Context {
     }
 
     pub(crate) fn activity_with(&self, name: &str, input: Input<Value>) -> Task {
-        self.call_activity(ActivityCall { name: name.into(), input, app_id: None }, None)
+        self.call_activity(ActivityCall { name: name.into(), input, app_id: None, propagation: None }, None)
     }
 
     pub(crate) fn retried(&self, name: &str, policy: &RetryPolicy) -> Task {
-        self.call_activity(ActivityCall { name: name.into(), input: Input::None, app_id: None }, Some(policy))
+        let call = ActivityCall { name: name.into(), input: Input::None, app_id: None, propagation: None };
+        self.call_activity(call, Some(policy))
     }
 
     pub(crate) fn call_activity(&self, call: ActivityCall<Value>, retry: Option<&RetryPolicy>) -> Task {
@@ -137,11 +144,27 @@ impl Context {
     }
 
     pub(crate) fn wait(&self, name: &str) -> Task {
+        self.wait_until(name, None)
+    }
+
+    /// The same for so many seconds from now.
+    pub(crate) fn wait_for(&self, name: &str, seconds: i64) -> Task {
+        self.wait_until(name, self.now().checked_add(seconds * 1_000_000))
+    }
+
+    fn wait_until(&self, name: &str, until: Option<Timestamp>) -> Task {
         let task = Task::default();
-        if let Some(payload) = self.0.borrow_mut().wait_for_external_event(name, task.clone()) {
-            task.settle(Ok(payload.map(String::from)));
+        let wait = self.0.borrow_mut().wait_for_external_event(name, until, task.clone());
+        match wait {
+            Wait::Pending => {}
+            Wait::Arrived(payload) => task.settle(Ok(payload.map(String::from))),
+            Wait::TimedOut(text) => task.settle(Err(TaskFailed::timeout(text))),
         }
         task
+    }
+
+    pub(crate) fn send_event(&self, instance_id: &str, name: &str, data: Input<Value>) {
+        self.0.borrow_mut().send_event(instance_id.into(), name.into(), data);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -173,7 +196,7 @@ impl Context {
 
 /// A sub-orchestration without input, id or application.
 pub(crate) fn sub_call(name: &str) -> SubOrchestrationCall<Value> {
-    SubOrchestrationCall { name: name.into(), input: Input::None, instance_id: None, app_id: None }
+    SubOrchestrationCall { name: name.into(), input: Input::None, instance_id: None, app_id: None, propagation: None }
 }
 
 /// JSON of an argument.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use durabletask_core::Name;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::time::Timestamp;
+use durabletask_core::{HistoryPropagationScope, Name};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
+use pyo3::types::{PyBool, PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
 
 use crate::engine::python;
 
@@ -80,15 +80,28 @@ pub(super) fn retry_policy(policy: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
     })
 }
 
+/// How much of its history a call hands on: a `durabletask.task.HistoryPropagation`, which is the protocol's number.
+pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HistoryPropagationScope>> {
+    let Some(scope) = scope else { return Ok(None) };
+    let number = scope.extract::<i32>().ok().filter(|_| !scope.is_instance_of::<PyBool>());
+    match number.and_then(|number| HistoryPropagationScope::try_from(number).ok()) {
+        Some(scope) => Ok(Some(scope)),
+        None => Err(PyTypeError::new_err(format!(
+            "propagation takes a member of durabletask.task.HistoryPropagation, found {}",
+            class_name(scope)
+        ))),
+    }
+}
+
 /// When a timer is to fire: a point in time (UTC, if it does not say otherwise), or a delay from `now`.
-pub(super) fn fire_time(fire_at: &Bound<'_, PyAny>, now: Timestamp) -> PyResult<Timestamp> {
+pub(super) fn fire_time(fire_at: &Bound<'_, PyAny>, now: Timestamp, method: &str) -> PyResult<Timestamp> {
     let beyond = || PyOverflowError::new_err("the timer would fire outside the years 1 to 9999");
     if let Ok(delay) = fire_at.cast::<PyDelta>() {
         return now.checked_add(micros(delay)).ok_or_else(beyond);
     }
     if !fire_at.is_instance_of::<PyDateTime>() {
         let found = class_name(fire_at);
-        return Err(PyTypeError::new_err(format!("create_timer takes a datetime or a timedelta, found {found}")));
+        return Err(PyTypeError::new_err(format!("{method} takes a datetime or a timedelta, found {found}")));
     }
     timestamp(fire_at)
 }

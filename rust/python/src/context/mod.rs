@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
-use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall};
-use pyo3::exceptions::PyDeprecationWarning;
+use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall, Wait};
+use pyo3::exceptions::{PyDeprecationWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::engine::failures::Failure;
 use crate::engine::{payload, python};
 use crate::tasks::{Task, TaskClass, new_task};
 use convert::Memory;
@@ -41,6 +42,15 @@ pub(crate) struct State {
     pub(crate) orchestration: Orchestration<PythonHost>,
     names: Memory<Name>,
     policies: Memory<Arc<RetryPolicy>>,
+    propagated: Option<Propagated>,
+}
+
+/// The histories that the instance was handed: a serialized `PropagatedHistory`, and its length; decoded once asked for.
+#[derive(Debug)]
+struct Propagated {
+    bytes: usize,
+    serialized: Py<PyBytes>,
+    decoded: Option<Py<PyAny>>,
 }
 
 impl RuntimeContext {
@@ -51,6 +61,21 @@ impl RuntimeContext {
     pub(crate) fn set_replaying(&self, replaying: bool) {
         self.replaying.store(replaying, Ordering::Relaxed);
         self.lock().orchestration.set_replaying(replaying);
+    }
+
+    /// Takes in what a request brings along of the histories of others; one that brings nothing changes nothing.
+    pub(crate) fn set_propagated_history(&self, py: Python<'_>, serialized: Option<&[u8]>) {
+        if let Some(serialized) = serialized {
+            let bytes = serialized.len();
+            let serialized = PyBytes::new(py, serialized).unbind();
+            let before = self.lock().propagated.replace(Propagated { bytes, serialized, decoded: None });
+            drop(before);
+        }
+    }
+
+    /// How much of others' histories is kept, in bytes.
+    pub(crate) fn propagated_bytes(&self) -> usize {
+        self.lock().propagated.as_ref().map_or(0, |propagated| propagated.bytes)
     }
 
     /// Locks the engine for a call of `function`, whose name comes along.
@@ -109,6 +134,7 @@ impl RuntimeContext {
                 orchestration: Orchestration::new(instance_id.to_str()?),
                 names: Memory::new(),
                 policies: Memory::new(),
+                propagated: None,
             }),
         })
     }
@@ -161,31 +187,36 @@ impl RuntimeContext {
 
     fn create_timer<'py>(&self, fire_at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Task>> {
         let now = self.lock().orchestration.now();
-        let fire_at_time = self.counted(Method::CreateTimer, convert::fire_time(fire_at, now))?;
+        let fire_at_time = self.counted(Method::CreateTimer, convert::fire_time(fire_at, now, "create_timer"))?;
         let task = new_task(fire_at.py(), TaskClass::Timer)?;
         self.lock().orchestration.create_timer(fire_at_time, task.clone().unbind());
         Ok(task)
     }
 
-    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None))]
+    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None, propagation=None))]
     fn call_activity<'py>(
         &self,
         activity: &Bound<'py, PyAny>,
         input: Option<Bound<'py, PyAny>>,
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
+        propagation: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
         let policy = self.counted(Method::CallActivity, self.policy_of(retry_policy))?;
+        let propagation = self.counted(Method::CallActivity, convert::propagation(propagation))?;
         let input = self.counted(Method::CallActivity, self.input(input))?;
         let task = new_task(activity.py(), class_of_call(policy.as_ref()))?;
         let handle = task.clone().unbind();
         let (mut state, name) = self.counted(Method::CallActivity, self.lock_for(activity))?;
-        let call = ActivityCall { name, input, app_id: convert::shared_text(app_id) };
+        let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation };
         state.orchestration.call_activity(call, policy, handle);
         Ok(task)
     }
 
-    #[pyo3(signature = (orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None))]
+    #[pyo3(signature = (
+        orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None, propagation=None
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of a Python method")]
     fn call_sub_orchestrator<'py>(
         &self,
         orchestrator: &Bound<'py, PyAny>,
@@ -193,26 +224,65 @@ impl RuntimeContext {
         instance_id: Option<&str>,
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
+        propagation: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
         let policy = self.counted(Method::CallSubOrchestrator, self.policy_of(retry_policy))?;
+        let propagation = self.counted(Method::CallSubOrchestrator, convert::propagation(propagation))?;
         let input = self.counted(Method::CallSubOrchestrator, self.input(input))?;
         let task = new_task(orchestrator.py(), class_of_call(policy.as_ref()))?;
         let handle = task.clone().unbind();
         let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
         let (mut state, name) = self.counted(Method::CallSubOrchestrator, self.lock_for(orchestrator))?;
-        let call = SubOrchestrationCall { name, input, instance_id, app_id };
+        let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation };
         state.orchestration.call_sub_orchestration(call, policy, handle);
         Ok(task)
     }
 
-    fn wait_for_external_event<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, Task>> {
+    #[pyo3(signature = (name, *, timeout=None))]
+    fn wait_for_external_event<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Task>> {
+        let now = self.lock().orchestration.now();
+        let until = timeout.map(|timeout| convert::fire_time(timeout, now, "wait_for_external_event")).transpose()?;
         let task = new_task(py, TaskClass::Completable)?;
-        let arrived = self.lock().orchestration.wait_for_external_event(name, task.clone().unbind());
-        if let Some(payload) = arrived {
-            let value = decode_or_none(py, payload.as_deref())?;
-            task.get().set_result(value.unbind())?;
+        let wait = self.lock().orchestration.wait_for_external_event(name, until, task.clone().unbind());
+        match wait {
+            Wait::Pending => {}
+            Wait::Arrived(payload) => {
+                let value = decode_or_none(py, payload.as_deref())?;
+                task.get().set_result(value.unbind())?;
+            }
+            Wait::TimedOut(message) => task.get().set_failure(Failure::TimedOut { message })?,
         }
         Ok(task)
+    }
+
+    /// Raises an external event on another instance, and does not wait for anything.
+    #[pyo3(signature = (instance_id, name, *, data=None))]
+    fn send_event(&self, instance_id: &str, name: &str, data: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let data = self.counted(Method::SendEvent, self.input(data))?;
+        let target = (!instance_id.is_empty()).then(|| Arc::from(instance_id));
+        let target = target.ok_or_else(|| PyValueError::new_err("send_event needs the id of an instance, found ''"));
+        let target = self.counted(Method::SendEvent, target)?;
+        self.lock().orchestration.send_event(target, name.into(), data);
+        Ok(())
+    }
+
+    /// The histories that whoever started this instance lets it see; `None` if there are none.
+    fn get_propagated_history(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let serialized = match &self.lock().propagated {
+            None => return Ok(None),
+            Some(Propagated { decoded: Some(decoded), .. }) => return Ok(Some(decoded.clone_ref(py))),
+            Some(Propagated { serialized, .. }) => serialized.clone_ref(py),
+        };
+        let decoded = python::DECODE_PROPAGATED_HISTORY.get(py)?.call1((serialized,))?.unbind();
+        if let Some(propagated) = &mut self.lock().propagated {
+            propagated.decoded = Some(decoded.clone_ref(py));
+        }
+        Ok(Some(decoded))
     }
 
     #[pyo3(signature = (new_input, *, save_events=false))]

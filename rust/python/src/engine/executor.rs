@@ -224,8 +224,9 @@ impl Executor {
             Some((execution, seen)) => (Turn::resumed(registry, &log, execution), seen),
             None => (Turn::new(registry, &log, self.new_context(py, request.instance_id)?), 0),
         };
-        let ran = turn.run(request, seen);
         let context = turn.context().clone();
+        context.get().set_propagated_history(py, request.propagated_history.map(|history| history.bytes));
+        let ran = turn.run(request, seen);
         match ran {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),

@@ -2,6 +2,7 @@
 
 use durabletask_core::error::Error;
 use durabletask_core::{FailureDetails, LastFailure, wire};
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -14,6 +15,8 @@ pub(crate) enum Failure {
     Recorded { message: String, error_type: String, error_message: String, stack_trace: Option<String> },
     /// As whoever called `CompletableTask.fail` tells it.
     Given { message: String, details: Py<PyAny> },
+    /// The time to wait for it is over.
+    TimedOut { message: String },
 }
 
 impl Failure {
@@ -26,10 +29,11 @@ impl Failure {
         }
     }
 
-    /// A new `TaskFailedError`. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
+    /// A new `TaskFailedError` or `TimeoutError`. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
     pub(crate) fn exception(&self, py: Python<'_>) -> PyResult<PyErr> {
         let class = python::TASK_FAILED_ERROR.get(py)?;
         let exception = match self {
+            Self::TimedOut { message } => return Ok(PyTimeoutError::new_err(message.clone())),
             Self::Given { message, details } => class.call1((message, details))?,
             Self::Recorded { message, error_type, error_message, stack_trace } => {
                 let details = python::FAILURE_DETAILS.get(py)?.call1((error_message, error_type, stack_trace))?;

@@ -42,6 +42,8 @@ pub(crate) static ORCHESTRATOR_NOT_REGISTERED: Import =
 pub(crate) static VERSION_NOT_REGISTERED: Import = Import::new("durabletask.worker", "VersionNotRegisteredException");
 pub(crate) static TO_JSON: Import = Import::new("durabletask.internal.shared", "to_json");
 pub(crate) static FROM_JSON: Import = Import::new("durabletask.internal.shared", "from_json");
+pub(crate) static DECODE_PROPAGATED_HISTORY: Import =
+    Import::new("durabletask._propagation", "decode_propagated_history");
 pub(crate) static FORMAT_TB: Import = Import::new("traceback", "format_tb");
 pub(crate) static UUID: Import = Import::new("uuid", "UUID");
 pub(crate) static TIMEDELTA: Import = Import::new("datetime", "timedelta");

@@ -154,6 +154,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             Step::Fail(task, message, failure) => {
                 self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())
             }
+            Step::TimeOut(task, message) => self.settled(task.get().set_failure(Failure::TimedOut { message }).is_ok()),
             Step::GiveUp(task, failure) => self.settled(task.get().set_failure(Failure::from(*failure)).is_ok()),
             Step::Start(start) => self.start(start),
             Step::Ignored(notice) => Ok(self.notice(notice)?),
@@ -167,6 +168,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn engine_error(&self, error: Error) -> Stop {
+        self.context.get().lock().orchestration.discard_actions();
         match error {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
             error => Stop::Failed(failures::engine_error(self.py, &error, self.routine())),

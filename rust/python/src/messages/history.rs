@@ -12,6 +12,7 @@ use super::wire::Fields;
 use super::{decode, failure, micros};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(decode_propagated_history, module)?)?;
     module.add_function(wrap_pyfunction!(decode_history, module)?)
 }
 
@@ -35,26 +36,38 @@ fn decode_history<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Vec<Event<'py>>
         if field.number != 1 {
             continue;
         }
-        let serialized = field.value.bytes().map_err(PyValueError::new_err)?;
-        let event: proto::HistoryEvent = decode("HistoryEvent", serialized)?;
-        let attributes = Attributes(PyDict::new(py));
-        if let Some(router) = &event.router {
-            attributes.set("sourceAppID", &router.source_app_id)?;
-            attributes.set_some("targetAppID", router.target_app_id.as_ref())?;
-        }
-        let kind = match &event.event_type {
-            Some(event_type) => attributes.describe(event_type)?,
-            None => "unknown",
-        };
-        events.push((
-            event.event_id,
-            event.timestamp.as_ref().map(micros),
-            kind,
-            attributes.0,
-            PyBytes::new(py, serialized),
-        ));
+        events.push(event(py, field.value.bytes().map_err(PyValueError::new_err)?)?);
     }
     Ok(events)
+}
+
+/// `(app_id, instance_id, workflow_name, events)`
+type Chunk<'py> = (String, String, String, Vec<Event<'py>>);
+
+/// The scope's number and the chunks of a `PropagatedHistory`, in the order in which they came.
+#[pyfunction]
+fn decode_propagated_history<'py>(py: Python<'py>, data: &[u8]) -> PyResult<(i32, Vec<Chunk<'py>>)> {
+    let history: proto::PropagatedHistory = decode("PropagatedHistory", data)?;
+    let chunks = history.chunks.into_iter().map(|chunk| {
+        let events: PyResult<_> = chunk.raw_events.iter().map(|raw| event(py, raw)).collect();
+        Ok((chunk.app_id, chunk.instance_id, chunk.workflow_name, events?))
+    });
+    Ok((history.scope, chunks.collect::<PyResult<_>>()?))
+}
+
+fn event<'py>(py: Python<'py>, serialized: &[u8]) -> PyResult<Event<'py>> {
+    let event: proto::HistoryEvent = decode("HistoryEvent", serialized)?;
+    let attributes = Attributes(PyDict::new(py));
+    if let Some(router) = &event.router {
+        attributes.set("sourceAppID", &router.source_app_id)?;
+        attributes.set_some("targetAppID", router.target_app_id.as_ref())?;
+    }
+    let kind = match &event.event_type {
+        Some(event_type) => attributes.describe(event_type)?,
+        None => "unknown",
+    };
+    let timestamp = event.timestamp.as_ref().map(micros);
+    Ok((event.event_id, timestamp, kind, attributes.0, PyBytes::new(py, serialized)))
 }
 
 /// The fields of one event under their protocol names; what is absent is left out.

@@ -4,7 +4,7 @@
 //! work item that is malformed still yields what could be read, so that it can be answered.
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 
 use super::wire::{Field, Fields, Value};
 
@@ -31,6 +31,8 @@ struct WorkItem {
     task_execution_id: Py<PyString>,
     trace_parent: Option<Py<PyString>>,
     trace_state: Option<Py<PyString>>,
+    /// A serialized `PropagatedHistory`.
+    propagated_history: Option<Py<PyBytes>>,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ struct View<'a> {
     task_execution_id: &'a str,
     trace_parent: Option<&'a str>,
     trace_state: Option<&'a str>,
+    propagated_history: Option<&'a [u8]>,
 }
 
 #[pyfunction]
@@ -66,6 +69,7 @@ fn decode_work_item(py: Python<'_>, data: &[u8]) -> WorkItem {
         task_execution_id: text(view.task_execution_id),
         trace_parent: view.trace_parent.map(text),
         trace_state: view.trace_state.map(text),
+        propagated_history: view.propagated_history.map(|history| PyBytes::new(py, history).unbind()),
     }
 }
 
@@ -145,6 +149,7 @@ impl<'a> View<'a> {
                 }
             }
             7 => self.task_execution_id = value.text()?,
+            8 => self.propagated_history = Some(value.bytes()?),
             _ => {}
         }
         Ok(true)
