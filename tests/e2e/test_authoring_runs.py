@@ -101,13 +101,12 @@ async def impatient(ctx: Any, seconds: float) -> Any:
         return "timeout"
 
 
-def notifier(ctx: Any, target: str) -> Any:
+async def notifier(ctx: Any, target: str) -> Any:
     ctx.send_event(target, "go", data={"from": "notifier"})
     return "sent"
-    yield
 
 
-ORCHESTRATORS = [
+ORCHESTRATORS: list[Any] = [
     coroutine,
     generator_parent,
     coroutine_child,

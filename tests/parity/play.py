@@ -84,13 +84,16 @@ def _executor(program: str) -> _core.Executor:
 
 
 def comparable(response: bytes | None) -> Message | None:
-    """A response without what may differ: stack traces, the wording of some errors, and the flag for
-    errors that are not retried, which 0.17.4 never sets. None, for a turn without end, stays None.
+    """A response without what may differ: stack traces, the wording of some errors, the flag for
+    errors that are not retried and what timers are for, neither of which 0.17.4 ever sets. None, for
+    a turn without end, stays None.
     """
     if response is None:
         return None
     message = messages.OrchestratorResponse.FromString(response)
     for action in message.actions:
+        if action.HasField("createTimer"):
+            action.createTimer.ClearField(action.createTimer.WhichOneof("origin") or "createTimer")
         complete = action.completeOrchestration
         if action.HasField("completeOrchestration") and complete.HasField("failureDetails"):
             details = complete.failureDetails

@@ -235,13 +235,11 @@ def test_a_call_in_the_place_of_a_sent_event_is_non_determinism() -> None:
 
 @pytest.mark.parametrize(("instance_id", "data"), [("", None), ("other", object)])
 def test_what_can_not_be_sent_is_refused_where_it_is_called(instance_id: str, data: Any) -> None:
-    def orchestrator(ctx: Any, _: Any) -> Any:
+    async def orchestrator(ctx: Any, _: Any) -> Any:
         try:
             ctx.send_event(instance_id, "e", data=data)
         except (TypeError, ValueError) as error:
-            refused = type(error).__name__
-        return refused
-        yield
+            return type(error).__name__
 
     expected = '"TypeError"' if data else '"ValueError"'
     assert output(Story(orchestrator).answer()) == expected
