@@ -16,6 +16,7 @@ from durabletask.replay import (
     export_history,
     history_bytes,
 )
+from durabletask.worker import TaskHubGrpcWorker
 
 from recordings import scenarios
 from support import messages
@@ -168,6 +169,23 @@ def test_an_orchestrator_that_is_not_registered_is_failed() -> None:
     result = Replayer([named("other", chain_copy())]).check(stored(running()))
     assert result.status is FAILED
     assert "A 'chain' orchestrator was not registered." in result.message
+
+
+def test_a_version_that_is_not_registered_is_failed() -> None:
+    worker = TaskHubGrpcWorker()
+    worker._registry.add_named_orchestrator("chain", chain, "v1", is_latest=True)
+    story = History("chain").turn(version="v2")
+    story.request.pastEvents.insert(0, story.request.newEvents[0])
+    result = Replayer.from_worker(worker).check(stored(story))
+    assert result.status is FAILED
+    assert (
+        "version 'v2' of 'chain', which the history asks for, is not registered" in result.message
+    )
+
+
+def test_a_turn_that_stalled_is_passed_over_as_it_was_played_again() -> None:
+    story = History("chain").add("executionStalled").turn().scheduled(1, "a")
+    assert Replayer([chain]).check(stored(story)).ok
 
 
 def chain_copy() -> Callable[..., Any]:
