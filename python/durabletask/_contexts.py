@@ -154,6 +154,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
 
         It is sent at the end of the turn, also if the orchestration ends there. Nobody is told
         whether the other orchestration exists: whoever needs an answer has to be sent one.
+        Sidecars drop what is sent in a turn that continues as new; wait for something in between.
 
         Args:
             instance_id: The other orchestration.
