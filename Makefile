@@ -191,6 +191,6 @@ gen-proto: ## Regenerate the protocol's Rust code from proto
 
 .PHONY: clean
 clean: ## Remove everything that was built or set up
-	rm -rf .venv .venv-3.* .venv-compat .venv-ext .venv-bench* target dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-compat .venv-ext .venv-bench* target dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/durabletask/_core.*.so python/durabletask/_core.*.pyd
 	find python tests examples scripts -name __pycache__ -prune -exec rm -rf {} +

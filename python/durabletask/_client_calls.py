@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -20,14 +20,19 @@ from durabletask._transport import backoff_delays, code_of, describe, is_connect
 from durabletask.internal import shared
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
 
+if TYPE_CHECKING:
+    from durabletask.payloads import PayloadConverter
+
 # gRPC waits no longer than this many seconds for one answer; a wait that is to go on then asks
 # again.
 _LONGEST_CALL = 24 * 3600.0
 
 
-def encoded(value: Any) -> str | None:
+def encoded(value: Any, converter: PayloadConverter | None = None) -> str | None:
     """The JSON of a payload; None stands for no payload, and all else for itself, 0 and "" too."""
-    return None if value is None else shared.to_json(value)
+    if value is None:
+        return None
+    return shared.to_json(value) if converter is None else converter.to_json(value)
 
 
 def name_of(orchestrator: task.Orchestrator[Any, Any] | str) -> str:
@@ -41,13 +46,14 @@ def create_request(
     instance_id: str | None,
     start_at: datetime | None,
     reuse_id_policy: OrchestrationIdReusePolicy | None,
+    converter: PayloadConverter | None = None,
 ) -> tuple[str, bytes]:
     """The instance id, generated if none is given, and the CreateInstanceRequest."""
     new_id = instance_id or uuid.uuid4().hex
     request = _core.encode_create_instance_request(
         new_id,
         name,
-        input=encoded(input_value),
+        input=encoded(input_value, converter),
         start_at_micros=None if start_at is None else micros_of(start_at),
         reuse_id_policy=None
         if reuse_id_policy is None

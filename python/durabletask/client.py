@@ -31,6 +31,8 @@ from durabletask.task import TInput, TOutput
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from durabletask.payloads import PayloadConverter
+
 __all__ = [
     "HistoryEvent",
     "InstanceIdPage",
@@ -60,6 +62,7 @@ class TaskHubGrpcClient:
         secure_channel: bool = False,
         interceptors: Sequence[shared.ClientInterceptor] | None = None,
         channel_options: Sequence[tuple[str, Any]] | None = None,
+        payload_converter: PayloadConverter | None = None,
     ):
         """Prepare a client; it connects at the first call.
 
@@ -73,6 +76,7 @@ class TaskHubGrpcClient:
             interceptors: gRPC interceptors; messages pass through them as bytes.
             channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
                 of any size.
+            payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
         chain = list(interceptors or ())
         if metadata:
@@ -80,6 +84,7 @@ class TaskHubGrpcClient:
         self._channel = open_channel(host_address, secure_channel, chain or None, channel_options)
         self._logger = shared.get_logger("client", log_handler, log_formatter)
         self._closed = False
+        self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -126,7 +131,9 @@ class TaskHubGrpcClient:
             grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
         """
         name = calls.name_of(orchestrator)
-        new_id, request = calls.create_request(name, input, instance_id, start_at, reuse_id_policy)
+        new_id, request = calls.create_request(
+            name, input, instance_id, start_at, reuse_id_policy, self._payload_converter
+        )
         self._logger.info("Starting new '%s' instance with ID = '%s'.", name, new_id)
         return _core.decode_create_instance_response(self._call("StartInstance", request))
 
@@ -186,7 +193,9 @@ class TaskHubGrpcClient:
 
         Names are compared without regard to case; `data` is a value that can be written as JSON.
         """
-        request = _core.encode_raise_event_request(instance_id, event_name, calls.encoded(data))
+        request = _core.encode_raise_event_request(
+            instance_id, event_name, calls.encoded(data, self._payload_converter)
+        )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         self._call("RaiseEvent", request)
 
@@ -198,7 +207,7 @@ class TaskHubGrpcClient:
         `recursive` ends what it started, too. Activities that are running are not interrupted.
         """
         request = _core.encode_terminate_request(
-            instance_id, calls.encoded(output), recursive=recursive
+            instance_id, calls.encoded(output, self._payload_converter), recursive=recursive
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         self._call("TerminateInstance", request)
@@ -260,7 +269,7 @@ class TaskHubGrpcClient:
             instance_id,
             event_id,
             new_instance_id=new_instance_id,
-            input=calls.encoded(input),
+            input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)

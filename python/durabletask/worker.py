@@ -19,11 +19,14 @@ from durabletask._worker.registry import (
     VersionNotRegisteredException,
 )
 from durabletask._worker.run import Settings, WorkerRun
+from durabletask._worker.typed import TypedOrchestrators, converting_context
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from durabletask.payloads import PayloadConverter
 
 __all__ = [
     "ActivityNotRegisteredError",
@@ -46,6 +49,13 @@ _ActivityExecutor = ActivityExecutor
 
 class _RuntimeOrchestrationContext(_core.RuntimeContext, task.OrchestrationContext):
     """The context that orchestrators are given: the native one, recognized as the public class."""
+
+
+def _context_class(converter: PayloadConverter | None) -> Any:
+    """What makes the contexts of a converter; None: the class above, looked up at each turn."""
+    if converter is None:
+        return None
+    return converting_context(lambda: _RuntimeOrchestrationContext, converter)
 
 
 _DEFAULT_REPLAY_CACHE = ReplayCacheOptions()
@@ -82,6 +92,7 @@ class TaskHubGrpcWorker:
         stop_timeout: float = 30.0,
         keepalive_interval: float = 30.0,
         replay_cache: ReplayCacheOptions | None = _DEFAULT_REPLAY_CACHE,
+        payload_converter: PayloadConverter | None = None,
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -101,11 +112,13 @@ class TaskHubGrpcWorker:
                 find dead ones; 0 or less switches them off.
             replay_cache: How many orchestrators stay alive between their turns, so that a turn costs
                 what is new in it; None replays every turn from the start.
+            payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
         """
         self._registry = _Registry()
         self._logger = shared.get_logger("worker", log_handler, log_formatter)
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
         self._replay_cache = replay_cache
+        self._payload_converter = payload_converter
         self._executor: _core.Executor | None = None
         chain = list(interceptors or ())
         if metadata:
@@ -188,12 +201,16 @@ class TaskHubGrpcWorker:
             if self._run is not None:
                 raise RuntimeError("The worker is already running.")
             cache = self._replay_cache
+            converter = self._payload_converter
             self._executor = _core.Executor(
-                self._registry, self._logger, replay_cache=None if cache is None else cache.limits
+                TypedOrchestrators(self._registry, converter),
+                self._logger,
+                _context_class(converter),
+                replay_cache=None if cache is None else cache.limits,
             )
             dispatcher = Dispatcher(
                 self._executor,
-                ActivityExecutor(self._registry, self._logger),
+                ActivityExecutor(self._registry, self._logger, converter),
                 self._concurrency_options,
                 self._logger,
             )

@@ -89,7 +89,7 @@ def test_a_payload_that_is_no_json_fails_the_orchestration() -> None:
 def test_a_result_that_can_not_be_encoded_fails_the_orchestration() -> None:
     def orchestrator(ctx: Any, _: Any) -> Any:
         yield ctx.call_activity("a")
-        return {1, 2}
+        return object()
 
     history = History().turn().scheduled(1, "a").turn().completed(1)
     assert failure(play(history, orchestrator)).errorType == "TypeError"

@@ -5,19 +5,34 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any
 
 from durabletask import task
 from durabletask._worker.registry import ActivityNotRegisteredError, Registry
+from durabletask._worker.typed import Inputs, prepared
 from durabletask.internal import shared
+
+if TYPE_CHECKING:
+    from durabletask.payloads import PayloadConverter
 
 
 class ActivityExecutor:
-    """Calls the activities of a registry with decoded inputs, and encodes what they return."""
+    """Calls the activities of a registry with decoded inputs, and encodes what they return.
 
-    def __init__(self, registry: Registry, logger: logging.Logger):
+    `converter` does both if it is given.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        logger: logging.Logger,
+        converter: PayloadConverter | None = None,
+    ):
         self._registry = registry
         self._logger = logger
+        self._converter = converter
+        self._inputs = Inputs(converter)
 
     def execute(
         self,
@@ -63,7 +78,7 @@ class ActivityExecutor:
                 f"Activity function named '{name}' was not registered!"
             )
         self._logger.debug("%s/%d: Executing activity '%s'...", orchestration_id, task_id, name)
-        activity_input = self._decode(name, encoded_input) if encoded_input else None
+        activity_input = self._decode(name, fn, encoded_input) if encoded_input else None
         context = task.ActivityContext(orchestration_id, task_id, task_execution_id)
         if propagated_history is not None:
             # Not an argument, since packages put classes of their own in the context's place.
@@ -75,13 +90,15 @@ class ActivityExecutor:
         if result is None:
             return None
         try:
+            if self._converter is not None:
+                result = prepared(self._converter, result)
             return shared.to_json(result)
         except (TypeError, ValueError) as error:
             message = f"The result of activity '{name}' cannot be written as JSON: {error}"
             raise type(error)(message) from error
 
-    def _decode(self, name: str, encoded_input: str) -> Any:
+    def _decode(self, name: str, fn: Any, encoded_input: str) -> Any:
         try:
-            return shared.from_json(encoded_input)
-        except ValueError as error:
+            return self._inputs.read(fn, encoded_input)
+        except JSONDecodeError as error:
             raise ValueError(f"The input of activity '{name}' is no JSON: {error}") from error

@@ -31,6 +31,8 @@ from durabletask.task import TInput
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from durabletask.payloads import PayloadConverter
+
 __all__ = ["AsyncTaskHubGrpcClient", "OrchestrationState", "OrchestrationStatus"]
 
 
@@ -51,6 +53,7 @@ class AsyncTaskHubGrpcClient:
         secure_channel: bool = False,
         interceptors: Sequence[ClientInterceptor] | None = None,
         channel_options: Sequence[tuple[str, Any]] | None = None,
+        payload_converter: PayloadConverter | None = None,
     ):
         """Prepare a client; it connects at the first call.
 
@@ -64,6 +67,7 @@ class AsyncTaskHubGrpcClient:
             interceptors: gRPC interceptors for asyncio; messages pass through them as bytes.
             channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
                 of any size.
+            payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
         chain = list(interceptors or ())
         if metadata:
@@ -74,6 +78,7 @@ class AsyncTaskHubGrpcClient:
         )
         self._logger = shared.get_logger("client", log_handler, log_formatter)
         self._closed = False
+        self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -117,7 +122,9 @@ class AsyncTaskHubGrpcClient:
             grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
         """
         name = calls.name_of(orchestrator)
-        new_id, request = calls.create_request(name, input, instance_id, start_at, reuse_id_policy)
+        new_id, request = calls.create_request(
+            name, input, instance_id, start_at, reuse_id_policy, self._payload_converter
+        )
         self._logger.info("Starting new '%s' instance with ID = '%s'.", name, new_id)
         return _core.decode_create_instance_response(await self._call("StartInstance", request))
 
@@ -177,7 +184,9 @@ class AsyncTaskHubGrpcClient:
 
         Names are compared without regard to case; `data` is a value that can be written as JSON.
         """
-        request = _core.encode_raise_event_request(instance_id, event_name, calls.encoded(data))
+        request = _core.encode_raise_event_request(
+            instance_id, event_name, calls.encoded(data, self._payload_converter)
+        )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         await self._call("RaiseEvent", request)
 
@@ -189,7 +198,7 @@ class AsyncTaskHubGrpcClient:
         `recursive` ends what it started, too. Activities that are running are not interrupted.
         """
         request = _core.encode_terminate_request(
-            instance_id, calls.encoded(output), recursive=recursive
+            instance_id, calls.encoded(output, self._payload_converter), recursive=recursive
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         await self._call("TerminateInstance", request)
@@ -251,7 +260,7 @@ class AsyncTaskHubGrpcClient:
             instance_id,
             event_id,
             new_instance_id=new_instance_id,
-            input=calls.encoded(input),
+            input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)

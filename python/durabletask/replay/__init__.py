@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from durabletask import _core
+from durabletask._worker.typed import TypedOrchestrators
 from durabletask.replay._check import CheckReport, CheckResult, CheckStatus, History, check
 from durabletask.replay._files import HistoryFormatError, export_history, history_bytes, read
 
 if TYPE_CHECKING:
+    from durabletask.payloads import PayloadConverter
     from durabletask.task import Orchestrator
     from durabletask.worker import ReplayCacheOptions, TaskHubGrpcWorker
 
@@ -40,6 +42,7 @@ class Replayer:
         orchestrators: Functions, registered under their names.
         replay_cache: What orchestrators are kept alive between turns, so that a turn costs what is new in it; None
             replays every turn from the start.
+        payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
 
     Raises:
         ValueError: Two of them have the same name, or one has none.
@@ -50,19 +53,28 @@ class Replayer:
         orchestrators: Iterable[Orchestrator[Any, Any]] = (),
         *,
         replay_cache: ReplayCacheOptions | None = None,
+        payload_converter: PayloadConverter | None = None,
     ) -> None:
         from durabletask.worker import _Registry
 
         registry = _Registry()
         for orchestrator in orchestrators:
             registry.add_orchestrator(orchestrator)
-        self._use(registry, replay_cache)
+        self._use(registry, replay_cache, payload_converter)
 
-    def _use(self, registry: Any, replay_cache: ReplayCacheOptions | None) -> None:
-        self._registry = registry
+    def _use(
+        self,
+        registry: Any,
+        replay_cache: ReplayCacheOptions | None,
+        payload_converter: PayloadConverter | None,
+    ) -> None:
+        from durabletask.worker import _context_class
+
+        self._registry = TypedOrchestrators(registry, payload_converter)
         self._executor = _core.Executor(
-            registry,
+            self._registry,
             logging.getLogger("durabletask-replay"),
+            _context_class(payload_converter),
             replay_cache=None if replay_cache is None else replay_cache.limits,
         )
 
@@ -70,9 +82,9 @@ class Replayer:
     def from_worker(
         cls, worker: TaskHubGrpcWorker, *, replay_cache: ReplayCacheOptions | None = None
     ) -> Replayer:
-        """A replayer with all that is registered with `worker`, names and versions included."""
+        """A replayer with all that is registered with `worker`, names, versions and payload converter included."""
         replayer = cls.__new__(cls)
-        replayer._use(worker._registry, replay_cache)
+        replayer._use(worker._registry, replay_cache, worker._payload_converter)
         return replayer
 
     @property

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from durabletask import _core, _source_lines
+from durabletask._worker.typed import TypedOrchestrators, converting_context
 
 #: `GetInstanceHistoryResponse`, `OrchestratorRequest` or `WorkItem` as bytes; an exported history as JSON text (`str`
 #: or bytes) or as the dict that this holds; a file with any of them.
@@ -105,7 +106,7 @@ class _Sites:
     def __init__(self) -> None:
         self.by_action: dict[int, tuple[str, int, str]] = {}
 
-    def new_context(self, instance_id: str) -> _core.RuntimeContext:
+    def context_class(self) -> Any:
         # Looked up here, since packages put a class of their own in its place.
         from durabletask import worker
 
@@ -113,7 +114,10 @@ class _Sites:
         methods = {
             name: self._noting(getattr(base, name)) for name in _CALLS if hasattr(base, name)
         }
-        context: _core.RuntimeContext = type(base.__name__, (base,), methods)(instance_id)
+        return type(base.__name__, (base,), methods)
+
+    def new_context(self, instance_id: str) -> _core.RuntimeContext:
+        context: _core.RuntimeContext = self.context_class()(instance_id)
         return context
 
     def _noting(self, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,14 +136,17 @@ class _Sites:
         return None if site is None else _source_lines.describe(*site)
 
 
-def check(registry: Any, data: bytes, source: str | None) -> CheckResult:
+def check(registry: TypedOrchestrators, data: bytes, source: str | None) -> CheckResult:
     """Replays a history with the code of a registry.
 
     Raises:
         HistoryFormatError: `data` is no history.
     """
     sites = _Sites()
-    instance_id, name, events, finding = _core.check_history(registry, sites.new_context, data)
+    new_context: Callable[[str], Any] = sites.new_context
+    if registry.converter is not None:
+        new_context = converting_context(sites.context_class, registry.converter)
+    instance_id, name, events, finding = _core.check_history(registry, new_context, data)
     if finding is None:
         return CheckResult(CheckStatus.OK, "", instance_id, name, events, source=source)
     kind, message, event_index, event_id, stands_at = finding

@@ -3,7 +3,7 @@
 mod convert;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
@@ -33,6 +33,8 @@ pub(crate) struct RuntimeContext {
     instance_id: Py<PyString>,
     /// The engine's own flag again, to be read without the lock.
     replaying: AtomicBool,
+    /// Reads payloads in the place of `payload::decode`: called with a payload's text.
+    reader: OnceLock<Py<PyAny>>,
     state: Mutex<State>,
 }
 
@@ -56,6 +58,24 @@ struct Propagated {
 impl RuntimeContext {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A payload's value; no payload is `None`.
+    pub(crate) fn read<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(json) = json else { return Ok(py.None().into_bound(py)) };
+        match self.reader.get() {
+            None => payload::decode(py, json),
+            Some(reader) => reader.bind(py).call1((json,)),
+        }
+    }
+
+    /// What an orchestrator is handed as its input. One whose context has a reader is handed the text itself: how to read
+    /// it depends on its annotations.
+    pub(crate) fn read_input<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+        match json {
+            Some(json) if self.reader.get().is_some() => Ok(PyString::new(py, json).into_any()),
+            json => self.read(py, json),
+        }
     }
 
     pub(crate) fn set_replaying(&self, replaying: bool) {
@@ -130,6 +150,7 @@ impl RuntimeContext {
         Ok(Self {
             instance_id: instance_id.clone().unbind(),
             replaying: AtomicBool::new(true),
+            reader: OnceLock::new(),
             state: Mutex::new(State {
                 orchestration: Orchestration::new(instance_id.to_str()?),
                 names: Memory::new(),
@@ -137,6 +158,12 @@ impl RuntimeContext {
                 propagated: None,
             }),
         })
+    }
+
+    /// Has payloads read by `reader(text)`; orchestrators are then handed the text of their input. To be called once, before
+    /// the orchestrator starts.
+    fn _read_payloads_with(&self, reader: Py<PyAny>) {
+        let _ = self.reader.set(reader);
     }
 
     #[getter]
@@ -252,7 +279,7 @@ impl RuntimeContext {
         match wait {
             Wait::Pending => {}
             Wait::Arrived(payload) => {
-                let value = decode_or_none(py, payload.as_deref())?;
+                let value = self.read(py, payload.as_deref())?;
                 task.get().set_result(value.unbind())?;
             }
             Wait::TimedOut(message) => task.get().set_failure(Failure::TimedOut { message })?,
@@ -319,14 +346,6 @@ impl RuntimeContext {
 
 fn class_of_call(policy: Option<&Arc<RetryPolicy>>) -> TaskClass {
     if policy.is_some() { TaskClass::Retryable } else { TaskClass::Completable }
-}
-
-/// A payload's value; no payload is `None`.
-pub(crate) fn decode_or_none<'py>(py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
-    match json {
-        Some(json) => payload::decode(py, json),
-        None => Ok(py.None().into_bound(py)),
-    }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -11,7 +11,7 @@ use pyo3::types::iterator::PySendResult;
 use super::failures::{self, Failure};
 use super::log::Log;
 use super::{payload, python};
-use crate::context::{PythonHost, RuntimeContext, decode_or_none};
+use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::{Task, TaskState};
 
 /// Why a turn stopped before its last event.
@@ -148,7 +148,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
-                let value = decode_or_none(self.py, json)?;
+                let value = self.context.get().read(self.py, json)?;
                 self.settled(task.get().set_result(value.unbind()).is_ok())
             }
             Step::Fail(task, message, failure) => {
@@ -200,7 +200,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         if let Some(version) = version_used {
             self.context.get().lock().orchestration.set_version_used(version);
         }
-        let input = decode_or_none(self.py, start.input)?;
+        let input = self.context.get().read_input(self.py, start.input)?;
         let returned = function.call1((&self.context, input))?;
         match Routine::of(&returned)? {
             Some(routine) => {

@@ -1,0 +1,362 @@
+"""Makes of decoded JSON what a type annotation says.
+
+`reader_of(hint)` answers with a function from decoded JSON to that type, or None where decoded JSON is
+all there is to it. None, the value, is never read as anything: a payload may always be missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any, Union
+from uuid import UUID
+
+from durabletask.internal import json_values
+
+Reader = Callable[[Any], Any]
+
+
+class PayloadTypeError(TypeError):
+    """A payload is not what the annotation says that is to receive it."""
+
+
+def _misfit(expected: str, value: Any) -> PayloadTypeError:
+    text = repr(value)
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return PayloadTypeError(f"expected {expected}, found {type(value).__name__} {text}")
+
+
+def reader_of(hint: Any) -> Reader | None:
+    """How to read a type; None: as JSON has it."""
+    try:
+        return _cached_reader(hint)
+    except TypeError:  # not hashable, such as Annotated[int, []]
+        return _reader(hint)
+
+
+@functools.lru_cache(maxsize=1024)
+def _cached_reader(hint: Any) -> Reader | None:
+    return _reader(hint)
+
+
+def _reader(hint: Any) -> Reader | None:
+    """One that leaves None alone."""
+    read = _reader_of_value(hint)
+    if read is None:
+        return None
+
+    def read_unless_none(value: Any) -> Any:
+        return None if value is None else read(value)
+
+    return read_unless_none
+
+
+def _reader_of_value(hint: Any) -> Reader | None:
+    origin = typing.get_origin(hint)
+    if origin is None:
+        supertype = getattr(hint, "__supertype__", None)  # NewType
+        if supertype is not None:
+            return reader_of(supertype)
+        return _reader_of_class(hint) if isinstance(hint, type) else None
+    arguments = typing.get_args(hint)
+    if hasattr(hint, "__metadata__"):  # Annotated
+        return reader_of(arguments[0])
+    if origin is Union or origin is types.UnionType:
+        return _union(arguments)
+    if not isinstance(origin, type):
+        return None
+    if issubclass(origin, tuple):
+        return _tuple(arguments)
+    if origin in (set, frozenset, collections.abc.Set, collections.abc.MutableSet):
+        made = frozenset if origin is frozenset else set
+        return _items(made, arguments[0])
+    if issubclass(origin, collections.abc.Mapping):
+        return _mapping(*arguments) if len(arguments) == 2 else None
+    if issubclass(origin, collections.abc.Iterable) and len(arguments) == 1:
+        if origin not in _LISTS:
+            return _reader_of_class(origin)
+        return _items(list, arguments[0]) if reader_of(arguments[0]) else None
+    return _reader_of_class(origin)
+
+
+_LISTS = (
+    list,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Collection,
+    collections.abc.Iterable,
+)
+
+
+def _reader_of_class(kind: type) -> Reader | None:
+    if kind in _PARSERS:
+        return functools.partial(_parsed, kind)
+    if kind is set or kind is frozenset:
+        return _items(kind, Any)
+    if kind is tuple:
+        return _tuple(())
+    if issubclass(kind, Enum):
+        return functools.partial(_member, kind)
+    if json_values.is_pydantic_model(kind):
+        return functools.partial(_model, kind)
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_dataclass, kind)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return functools.partial(_named_tuple, kind)
+    return None
+
+
+# --------------------------------------------------------------------------------------------------
+# Values that are one text or number
+
+
+def _read_datetime(text: str) -> datetime:
+    # Python 3.10 does not know the Z of other SDKs.
+    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+
+
+def _read_bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _read_bytearray(text: str) -> bytearray:
+    return bytearray(_read_bytes(text))
+
+
+# How a type is read, of what, and the words for it.
+_PARSERS: dict[type, tuple[Callable[[Any], Any], tuple[type, ...], str]] = {
+    datetime: (_read_datetime, (str,), "a datetime in ISO 8601"),
+    date: (date.fromisoformat, (str,), "a date in ISO 8601"),
+    time: (time.fromisoformat, (str,), "a time in ISO 8601"),
+    UUID: (UUID, (str,), "a UUID"),
+    Decimal: (lambda value: Decimal(str(value)), (str, int, float), "a decimal number"),
+    bytes: (_read_bytes, (str,), "base64"),
+    bytearray: (_read_bytearray, (str,), "base64"),
+}
+
+
+def _parsed(kind: type, value: Any) -> Any:
+    parse, taken, expected = _PARSERS[kind]
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, taken) and not isinstance(value, bool):
+        try:
+            return parse(value)
+        except (ValueError, ArithmeticError):
+            pass
+    raise _misfit(expected, value) from None
+
+
+def _member(kind: type[Enum], value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(value)
+    except (ValueError, TypeError):
+        pass
+    # The value of a member may itself be one that JSON has another form for.
+    text = json_values.to_json(value)
+    for member in kind:
+        if json_values.to_json(member.value) == text:
+            return member
+    raise _misfit(f"a value of {kind.__name__}", value)
+
+
+# --------------------------------------------------------------------------------------------------
+# Values that hold values
+
+
+def _within(place: str, reader: Reader | None, value: Any) -> Any:
+    """Read a part, and say where it is if it does not fit."""
+    if reader is None:
+        return value
+    try:
+        return reader(value)
+    except PayloadTypeError as error:
+        raise PayloadTypeError(f"{place}: {error}") from None
+
+
+def _items(made: Callable[..., Any], hint: Any) -> Reader:
+    def read(value: Any) -> Any:
+        if isinstance(value, (set, frozenset)):
+            value = list(value)
+        if not isinstance(value, list):
+            raise _misfit("a list", value)
+        reader = reader_of(hint)
+        items = [_within(f"[{index}]", reader, item) for index, item in enumerate(value)]
+        try:
+            return made(items)
+        except TypeError as error:  # items that no set can hold
+            raise PayloadTypeError(f"{error}, in a set") from None
+
+    return read
+
+
+def _tuple(hints: tuple[Any, ...]) -> Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise _misfit("a list", value)
+        each = hints
+        if not hints or (len(hints) == 2 and hints[1] is Ellipsis):
+            each = (hints[0] if hints else Any,) * len(value)
+        if len(each) != len(value):
+            raise _misfit(f"{len(each)} items", value)
+        return tuple(
+            _within(f"[{index}]", reader_of(hint), item)
+            for index, (hint, item) in enumerate(zip(each, value, strict=True))
+        )
+
+    return read
+
+
+def _mapping(key_hint: Any, value_hint: Any) -> Reader | None:
+    read_key, read_value = reader_of(key_hint), reader_of(value_hint)
+    if read_key is None and read_value is None:
+        return None
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _misfit("an object", value)
+        return {
+            _within("key", read_key, key): _within(f"[{key!r}]", read_value, item)
+            for key, item in value.items()
+        }
+
+    return read
+
+
+def _union(members: tuple[Any, ...]) -> Reader | None:
+    readers = [(member, reader_of(member)) for member in members if member is not type(None)]
+    if all(reader is None for _, reader in readers):
+        return None
+    if len(readers) == 1:
+        return readers[0][1]
+
+    def read(value: Any) -> Any:
+        """The first member that the value fits, in the order of the annotation."""
+        misfits = []
+        for member, reader in readers:
+            if reader is None:
+                plain = typing.get_origin(member) or member
+                if not isinstance(plain, type) or isinstance(value, plain):
+                    return value
+                continue
+            try:
+                return reader(value)
+            except (PayloadTypeError, ValueError) as error:  # a ValueError is pydantic's
+                misfits.append(str(error))
+        raise PayloadTypeError("; or ".join(misfits))
+
+    return read
+
+
+def _fields_of(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, SimpleNamespace):
+        return vars(value)
+    return value if isinstance(value, dict) else None
+
+
+def _dataclass(kind: Any, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    given = _fields_of(value)
+    if given is None:
+        raise _misfit(f"an object with the fields of {kind.__name__}", value)
+    hints = _field_hints(kind)
+    arguments: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name in given:
+            item = _within(
+                f"{kind.__name__}.{field.name}",
+                reader_of(hints.get(field.name, Any)),
+                given[field.name],
+            )
+            (arguments if field.init else others)[field.name] = item
+        elif (
+            field.init
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
+            raise PayloadTypeError(
+                f"the field '{field.name}' of {kind.__name__} is missing, found {sorted(given)}"
+            )
+    made = kind(**arguments)
+    for name, item in others.items():
+        object.__setattr__(made, name, item)  # frozen ones, too
+    return made
+
+
+def _named_tuple(kind: Any, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    given = _fields_of(value)
+    if given is None:
+        if not isinstance(value, (list, tuple)) or len(value) > len(kind._fields):
+            raise _misfit(f"an object with the fields of {kind.__name__}", value)
+        given = dict(zip(kind._fields, value, strict=False))
+    missing = [name for name in kind._fields if name not in given | kind._field_defaults]
+    if missing:
+        raise PayloadTypeError(
+            f"the fields {missing} of {kind.__name__} are missing, found {sorted(given)}"
+        )
+    hints = _field_hints(kind)
+    return kind(
+        **{
+            name: _within(f"{kind.__name__}.{name}", reader_of(hints.get(name, Any)), given[name])
+            for name in kind._fields
+            if name in given
+        }
+    )
+
+
+def _model(kind: Any, value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    # As JSON, so that strict models take what JSON has no other form for.
+    return kind.model_validate_json(json_values.to_json(_plain(value)))
+
+
+def _plain(value: Any) -> Any:
+    """The value with dicts in the place of namespaces, whose marker a model might refuse."""
+    if isinstance(value, SimpleNamespace):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+@functools.lru_cache(maxsize=512)
+def _field_hints(kind: type) -> dict[str, Any]:
+    """The annotations of a class, resolved; those that cannot be are left out."""
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except Exception:  # whatever evaluating annotations raises: each for itself, then
+        hints = {}
+        for base in reversed(kind.__mro__):
+            module = getattr(base, "__module__", "")
+            for name, annotation in inspect.get_annotations(base).items():
+                hints[name] = resolved(annotation, vars(sys.modules.get(module, typing)))
+        return hints
+
+
+def resolved(annotation: Any, names: dict[str, Any]) -> Any:
+    """An annotation as a type; Any, if its names are not known."""
+    holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, names, {}, include_extras=True)["it"]
+    except Exception:  # evaluating text of the program's
+        return Any
