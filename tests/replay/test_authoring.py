@@ -245,6 +245,31 @@ def test_what_can_not_be_sent_is_refused_where_it_is_called(instance_id: str, da
     assert output(Story(orchestrator).answer()) == expected
 
 
+def recorded_notifier() -> Any:
+    """The history of `notifier`, as a sidecar keeps it."""
+    history = History("notifier").event_sent(1, "Done").scheduled(2, "a")
+    history.turn().completed(2, "A").event_sent(3, "Over")
+    ended = messages.ExecutionCompletedEvent(orchestrationStatus=1)
+    ended.result.value = '[null, "A"]'
+    history.add("executionCompleted", ended, event_id=4)
+    request = history.request
+    return messages.GetInstanceHistoryResponse(events=[*request.pastEvents, *request.newEvents])
+
+
+def test_a_history_with_an_event_sent_in_its_last_turn_passes_the_check() -> None:
+    result = Replayer([notifier]).check(recorded_notifier().SerializeToString())
+    assert result.status.value == "ok", result.message
+
+
+def test_a_last_event_that_is_no_longer_sent_is_found_by_the_check() -> None:
+    def notifier(ctx: Any, _: Any) -> Any:
+        ctx.send_event("other", "Done")
+        yield ctx.call_activity("a")
+
+    result = Replayer([notifier]).check(recorded_notifier().SerializeToString())
+    assert result.status.value == "non-deterministic"
+
+
 # What timers are for
 
 
