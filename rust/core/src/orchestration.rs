@@ -496,9 +496,11 @@ impl<H: Host> Orchestration<H> {
     }
 
     /// Lets a completion through that arrived before the call it completes, provided that it does complete this call: after
-    /// continue-as-new, the past execution's completions still arrive, under ids that the new one uses again.
+    /// continue-as-new, the past execution's completions still arrive, under ids that the new one uses again. A call made
+    /// after the end is not sent, so nothing completes it.
     fn release_early(&mut self, id: i32) {
         if !self.early.is_empty()
+            && self.outcome.is_none()
             && let Some(events) = self.early.remove(&id)
             && let Some(event) = events.into_iter().find(|event| self.completes_call(id, &event.bytes).unwrap_or(false))
         {
