@@ -188,7 +188,7 @@ class Executor(Plain):
 def _completes(ctx: Any, action_id: int, event: Any) -> bool:
     """Whether this completion is that of the call just made, and not of a past execution's."""
     action = ctx._pending_actions.get(action_id)
-    if action is None:
+    if action is None or ctx._is_complete:
         return False
     kind, asked = event.WhichOneof("eventType"), action.WhichOneof("orchestratorActionType")
     if asked == "createTimer":
