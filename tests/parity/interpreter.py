@@ -292,7 +292,7 @@ class Run:
 
     def value_unwritable(self, it: dict[str, Any]) -> Any:
         """A value that has no JSON form."""
-        return {"here": {1, 2}}
+        return {"here": object()}
 
     def value_draw(self, it: dict[str, Any]) -> Any:
         """One of the deterministic helpers."""
