@@ -237,8 +237,9 @@ class WorkItem:
 # --------------------------------------------------------------------------------------------------
 # The embedded sidecar (rust/python/src/sidecar.rs)
 
+@final
 class SidecarServer:
-    def __init__(self, *, host: str, port: int, db: str | None, cache_bytes: int) -> None: ...
+    def __new__(cls, *, host: str, port: int, db: str | None, cache_bytes: int) -> Self: ...
     @property
     def address(self) -> str: ...
     @property
