@@ -12,7 +12,7 @@ mod request;
 
 pub use event::{Event, EventType};
 pub use payloads::{
-    EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, SubOrchestrationCreated,
+    EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, Scheduled, SubOrchestrationCreated,
     TaskCompleted, TaskScheduled, Terminated, TimerFired,
 };
 pub use reader::{Corrupt, Problem, Reader, Span};

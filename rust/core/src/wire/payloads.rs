@@ -69,55 +69,31 @@ impl<'a> ExecutionStarted<'a> {
     }
 }
 
-/// `TaskScheduledEvent`: which activity the history scheduled.
+/// A call that the history confirms: its name under field `NAME`, its input under field `INPUT`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TaskScheduled<'a> {
-    /// The activity's name; not yet checked to be text.
+pub struct Scheduled<'a, const NAME: u32, const INPUT: u32> {
+    /// Name of the activity or orchestrator; not yet checked to be text.
     pub name: Span<'a>,
     input: Option<Span<'a>>,
 }
 
-impl<'a> TaskScheduled<'a> {
-    /// Reads the event's body.
-    #[inline]
-    pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
-        let mut this = Self::default();
-        let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => this.name = field.span(number)?,
-                3 => this.input = Some(field.span(number)?),
-                _ => {}
-            }
-        }
-        Ok(this)
-    }
-
-    /// The input's JSON as it was sent, for a call that may have to be sent again.
-    pub fn input(&self) -> Result<Option<&'a str>, Corrupt> {
-        self.input.map_or(Ok(None), Span::string_value)
-    }
-}
+/// `TaskScheduledEvent`: which activity the history scheduled.
+pub type TaskScheduled<'a> = Scheduled<'a, 1, 3>;
 
 /// `SubOrchestrationInstanceCreatedEvent`: which sub-orchestration the history created.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SubOrchestrationCreated<'a> {
-    /// The orchestrator's name; not yet checked to be text.
-    pub name: Span<'a>,
-    input: Option<Span<'a>>,
-}
+pub type SubOrchestrationCreated<'a> = Scheduled<'a, 2, 4>;
 
-impl<'a> SubOrchestrationCreated<'a> {
+impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
     /// Reads the event's body.
     #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
         let mut this = Self::default();
         let mut reader = Reader::new(body);
         while let Some((number, field)) = reader.next()? {
-            match number {
-                2 => this.name = field.span(number)?,
-                4 => this.input = Some(field.span(number)?),
-                _ => {}
+            if number == NAME {
+                this.name = field.span(number)?;
+            } else if number == INPUT {
+                this.input = Some(field.span(number)?);
             }
         }
         Ok(this)
