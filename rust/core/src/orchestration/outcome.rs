@@ -1,0 +1,79 @@
+//! How an execution ends, and what becomes then of what it has asked for.
+
+use durabletask_proto::TaskFailureDetails;
+
+use super::{Host, Orchestration};
+use crate::action::{Action, Input, SentEvent};
+
+/// How an execution ended.
+#[derive(Debug)]
+pub(crate) enum Outcome<H: Host> {
+    Completed { id: i32, result: Option<String> },
+    Failed { id: i32, details: Box<TaskFailureDetails> },
+    Terminated { id: i32, output: Option<Box<str>> },
+    ContinuedAsNew { input: Input<H::Input>, save_events: bool },
+    VersionNotAvailable { id: i32 },
+}
+
+impl<H: Host> Orchestration<H> {
+    /// Whether the execution has ended, whichever way.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(&self.outcome, Some(outcome) if !matches!(outcome, Outcome::VersionNotAvailable { .. }))
+    }
+
+    /// Whether there will be another turn: the execution has started and not ended, whichever way.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.started && self.outcome.is_none()
+    }
+
+    /// Ends the execution with a result (JSON). The first end counts: later ones have no effect.
+    pub fn complete(&mut self, result: Option<String>) {
+        self.end(|id| Outcome::Completed { id, result });
+    }
+
+    /// Ends the execution with a failure.
+    pub fn fail(&mut self, details: TaskFailureDetails) {
+        self.end(|id| Outcome::Failed { id, details: Box::new(details) });
+    }
+
+    /// Ends the execution with a failure that came up while its response was built, in place of however it had ended.
+    pub fn fail_over(&mut self, details: TaskFailureDetails) {
+        self.outcome = None;
+        // An argument that is not encoded yet may be the one that can not be.
+        self.actions.retain(|action| {
+            matches!(action, Action::SendEvent(SentEvent { data: Input::None | Input::Encoded(_), .. }))
+        });
+        self.fail(details);
+    }
+
+    /// Ends the execution, to be replaced by a new one with this input; `save_events` gives it the external events that
+    /// nobody has waited for.
+    pub fn continue_as_new(&mut self, input: Input<H::Input>, save_events: bool) {
+        if !self.is_complete() {
+            self.drop_awaited_actions();
+            self.outcome = Some(Outcome::ContinuedAsNew { input, save_events });
+        }
+    }
+
+    /// Gives the turn back: this worker does not have the version that the history asks for.
+    pub fn version_not_available(&mut self) {
+        self.end(|id| Outcome::VersionNotAvailable { id });
+    }
+
+    pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {
+        if !self.is_complete() {
+            self.drop_awaited_actions();
+            let id = self.next_id();
+            self.outcome = Some(outcome(id));
+        }
+    }
+
+    /// Whoever has ended waits for nothing: what it asked for is not sent. Events are not for itself, so they are, unless
+    /// the history is still to tell whether they were sent before.
+    fn drop_awaited_actions(&mut self) {
+        let replaying = self.replaying;
+        self.actions.retain(|action| !replaying && matches!(action, Action::SendEvent(_)));
+    }
+}

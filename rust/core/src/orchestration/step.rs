@@ -1,0 +1,54 @@
+//! What an event asks the host to do.
+
+use super::Host;
+use crate::wire::Failure;
+
+/// What the host has to do after an event was applied.
+#[derive(Debug)]
+pub enum Step<'a, H: Host> {
+    /// Nothing.
+    Continue,
+    /// Find the orchestrator and start it.
+    Start(Start<'a>),
+    /// Complete the task with this JSON (`None` for no value), then resume the orchestrator.
+    Complete(H::Task, Option<&'a str>),
+    /// Fail the task with this message, then resume the orchestrator.
+    Fail(H::Task, String, Failure<'a>),
+    /// The same for a call that is not tried again after a pause, with what its last attempt failed with.
+    GiveUp(H::Task, Box<LastFailure>),
+    /// Fail the task because the time to wait is over, with this message, then resume the orchestrator.
+    TimeOut(H::Task, String),
+    /// Nothing, but somebody may want to know.
+    Ignored(Notice),
+}
+
+/// What the last attempt of a call failed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// The task's message.
+    pub message: String,
+    /// The exception's class name.
+    pub error_type: String,
+    /// The exception's text.
+    pub error_message: String,
+    /// The traceback.
+    pub stack_trace: Option<String>,
+}
+
+/// An execution that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The orchestrator's name.
+    pub name: &'a str,
+    /// The input's JSON.
+    pub input: Option<&'a str>,
+}
+
+/// An event that had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A completion (its type and the id it names) of something that nobody waits for.
+    UnexpectedCompletion(&'static str, i32),
+    /// An external event that nobody waits for yet.
+    Buffered,
+}
