@@ -43,7 +43,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z][a-z-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: develop ## Run three orchestrations on a real worker, client and sidecar
@@ -139,6 +139,12 @@ bench: $(VENV_BENCH)/.installed ## Measure replay against other packages, into b
 .PHONY: bench-quick
 bench-quick: $(VENV_BENCH)/.installed ## Print what replaying a step of a chain costs
 	@$(VENV_BENCH)/bin/python benches/replay.py --python $(VENV_BENCH)/bin/python --no-peers --seconds 1
+
+ARGS ?=
+
+.PHONY: bench-end-to-end
+bench-end-to-end: $(VENV_BENCH)/.installed ## Measure orchestrations with worker and sidecar (ARGS=--help shows what can be given)
+	@$(VENV_BENCH)/bin/python benches/end_to_end.py --python $(VENV_BENCH)/bin/python $(ARGS)
 
 # Apart from .venv, whose build is made to be quick to compile.
 $(VENV_BENCH)/.installed: $(SOURCES) $(shell find python -name '*.py') $(VENV)/.requirements
