@@ -177,7 +177,7 @@ impl<H: Host> Orchestration<H> {
         let event = Event::decode(Span::whole(event))?;
         let call: &Call<H> = match (self.actions.get(id), self.tasks.get(&id)) {
             (Some(Action::CreateTimer(timer)), _) => {
-                let recorded = TimerFired::decode(event.body)?.fire_at;
+                let recorded = TimerFired::decode(event.body())?.fire_at()?;
                 return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == timer.fire_at));
             }
             (Some(Action::Call(call)), _) => call,
@@ -186,7 +186,7 @@ impl<H: Host> Orchestration<H> {
         };
         Ok(match (&call.target, event.event_type) {
             (Target::Activity { execution }, EventType::TaskCompleted | EventType::TaskFailed) => {
-                let recorded = TaskCompleted::execution_id(event.body)?;
+                let recorded = TaskCompleted::execution_id(event.body())?;
                 recorded.is_empty() || recorded == execution.text(&self.instance_id)
             }
             (

@@ -229,6 +229,6 @@ impl<H: Host> Orchestration<H> {
     }
 
     pub(crate) fn waiting(&self, event: &Event<'_>) -> Waiting {
-        Waiting { index: self.event_index(), bytes: event.raw.bytes.into() }
+        Waiting { index: self.event_index(), bytes: event.raw().bytes.into() }
     }
 }

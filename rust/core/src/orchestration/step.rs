@@ -1,7 +1,7 @@
 //! What an event asks the host to do.
 
 use super::Host;
-use crate::wire::Failure;
+use crate::wire::{Failure, Span};
 
 /// What the host has to do after an event was applied.
 #[derive(Debug)]
@@ -10,8 +10,8 @@ pub enum Step<'a, H: Host> {
     Continue,
     /// Find the orchestrator and start it.
     Start(Start<'a>),
-    /// Complete the task with this JSON (`None` for no value), then resume the orchestrator.
-    Complete(H::Task, Option<&'a str>),
+    /// Complete the task with this JSON (`None` for no value; not yet checked to be text), then resume the orchestrator.
+    Complete(H::Task, Option<Span<'a>>),
     /// Fail the task with this message, then resume the orchestrator.
     Fail(H::Task, String, Failure<'a>),
     /// The same for a call that is not tried again after a pause, with what its last attempt failed with.

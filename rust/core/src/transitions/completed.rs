@@ -10,7 +10,7 @@ pub(super) fn apply<'a, H: Host>(
     event: &Event<'a>,
     what: &'static str,
 ) -> Result<Step<'a, H>, Error> {
-    let completed = TaskCompleted::decode(event.body)?;
+    let completed = TaskCompleted::decode(event.body())?;
     Ok(match this.completes(completed.task_id, event, what) {
         Ok(Pending::Plain(task)) => Step::Complete(task, completed.result),
         Ok(Pending::Retryable(retry) | Pending::RetryTimer(retry)) => Step::Complete(retry.task, completed.result),

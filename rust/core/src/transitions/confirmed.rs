@@ -14,7 +14,7 @@ pub(super) fn task_scheduled<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
-    let scheduled = TaskScheduled::decode(event.body)?;
+    let scheduled = TaskScheduled::decode(event.body())?;
     strike(this, event, Method::CallActivity, Some(scheduled.name), || scheduled.input())
 }
 
@@ -22,7 +22,7 @@ pub(super) fn sub_orchestration_created<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
-    let created = SubOrchestrationCreated::decode(event.body)?;
+    let created = SubOrchestrationCreated::decode(event.body())?;
     strike(this, event, Method::CallSubOrchestrator, Some(created.name), || created.input())
 }
 
@@ -36,7 +36,7 @@ pub(super) fn event_sent<'a, H: Host>(this: &mut Orchestration<H>, event: &Event
     if this.actions.get(event.id).is_none() {
         return Ok(Step::Continue);
     }
-    let sent = EventSent::decode(event.body)?;
+    let sent = EventSent::decode(event.body())?;
     strike(this, event, Method::SendEvent, Some(sent.name), || Ok(None))
 }
 

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use crate::error::Error;
 use crate::external_events::{Buffered, fold_case};
 use crate::orchestration::{Host, Notice, Orchestration, Outcome, Step};
-use crate::wire::{Event, EventRaised};
+use crate::wire::{Event, EventRaised, Span};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-    let raised = EventRaised::decode(event.body)?;
+    let raised = EventRaised::decode(event.body())?;
     let name = fold_case(raised.name);
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
@@ -24,6 +24,6 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
     let since = this.buffered_ever;
     this.buffered_ever += 1;
     let buffered = this.buffered.entry(name).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
-    buffered.payloads.push_back(raised.input.map(Box::from));
+    buffered.payloads.push_back(raised.input.map(Span::text).transpose()?.map(Box::from));
     Ok(Step::Ignored(Notice::Buffered))
 }

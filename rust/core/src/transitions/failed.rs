@@ -23,7 +23,8 @@ fn apply<'a, H: Host>(
     what: &'static str,
     subject: impl FnOnce(&str) -> String,
 ) -> Result<Step<'a, H>, Error> {
-    let Failed { task_id, failure } = Failed::decode(event.body)?;
+    let failed = Failed::decode(event.body())?;
+    let task_id = failed.task_id;
     let task = match this.completes(task_id, event, what) {
         Err(ignored) => return Ok(ignored),
         Ok(Pending::Plain(task)) => task,
@@ -31,7 +32,7 @@ fn apply<'a, H: Host>(
         // `completes` leaves these to their timers.
         Ok(Pending::EventTimer(_)) => return Ok(Step::Continue),
         Ok(Pending::Retryable(mut retry)) => {
-            match retry.policy.next_delay(retry.attempt, failure.error_type, retry.first_scheduled, this.now) {
+            match retry.policy.next_delay(retry.attempt, failed.error_type()?, retry.first_scheduled, this.now) {
                 None => retry.task,
                 Some(delay) => {
                     let fire_at = match delay {
@@ -47,6 +48,7 @@ fn apply<'a, H: Host>(
                     };
                     retry.attempt += 1;
                     if retry.policy.timeout.is_some() {
+                        let failure = failed.failure()?;
                         retry.last_failure = Some(Box::new(LastFailure {
                             message: message(&subject(&this.instance_id), task_id, &failure),
                             error_type: failure.error_type.to_owned(),
@@ -61,6 +63,7 @@ fn apply<'a, H: Host>(
             }
         }
     };
+    let failure = failed.failure()?;
     Ok(Step::Fail(task, message(&subject(&this.instance_id), task_id, &failure), failure))
 }
 

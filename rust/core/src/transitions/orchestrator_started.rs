@@ -13,8 +13,8 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
 
 /// Collects the version and the patches that the turn's response reported.
 pub(super) fn collect_version<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>) -> Result<(), Error> {
-    if !event.body.bytes.is_empty() {
-        let started = OrchestratorStarted::decode(event.body)?;
+    if !event.body().bytes.is_empty() {
+        let started = OrchestratorStarted::decode(event.body())?;
         if !started.version_name.is_empty() {
             this.version_from_history = Some(started.version_name.into());
         }

@@ -5,7 +5,7 @@ use crate::orchestration::{Host, Orchestration, Pending, Step};
 use crate::wire::{Event, TimerFired};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-    let fired = TimerFired::decode(event.body)?;
+    let fired = TimerFired::decode(event.body())?;
     Ok(match this.completes(fired.timer_id, event, "timerFired") {
         Ok(Pending::Plain(task)) => Step::Complete(task, None),
         Ok(Pending::EventTimer(timer)) => this.time_out(fired.timer_id, &timer),

@@ -1,6 +1,7 @@
 //! One history event: its header, and its body as it stands on the wire.
 
-use super::reader::{Corrupt, Field, Reader, Span};
+use super::reader::{Corrupt, Key, Reader, Span, bytes_key, varint_key};
+use super::usual;
 use crate::time::Timestamp;
 
 /// The event types of `HistoryEvent.eventType`.
@@ -106,68 +107,138 @@ impl EventType {
     }
 }
 
+const EVENT_ID: Key = varint_key(1);
+const TIMESTAMP: Key = bytes_key(2);
+const ROUTER_NUMBER: u32 = 30;
+const ROUTER: Key = bytes_key(ROUTER_NUMBER);
+
 /// A history event, read as far as its header.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// The event as it stands in the history.
-    pub raw: Span<'a>,
+    raw: Span<'a>,
+    timestamp: &'a [u8],
+    body: &'a [u8],
     /// `eventId`: the id of the action that a confirmation confirms, else -1.
     pub id: i32,
     /// What happened.
     pub event_type: EventType,
-    /// The event's own message; empty if there is none.
-    pub body: Span<'a>,
-    timestamp: Option<Span<'a>>,
-    router: Option<Span<'a>>,
 }
 
 impl<'a> Event<'a> {
     /// Reads the header of the event in `raw`.
     #[inline]
     pub fn decode(raw: Span<'a>) -> Result<Self, Corrupt> {
-        let mut event = Self {
+        match Self::decode_usual(raw) {
+            Some(event) => Ok(event),
+            None => Self::decode_any(raw),
+        }
+    }
+
+    /// Of an event of a known type that is laid out as sidecars do it: `router` stands before or after the body.
+    #[inline]
+    fn decode_usual(raw: Span<'a>) -> Option<Self> {
+        let mut rest = raw.bytes;
+        let id = usual::number(&mut rest, 0x08)?;
+        let timestamp = usual::bytes(&mut rest, 0x12)?;
+        let (mut number, mut body) = usual::any(&mut rest)?;
+        if !rest.is_empty() {
+            let (next, bytes) = usual::any(&mut rest)?;
+            match (number, next) {
+                (ROUTER_NUMBER, _) => (number, body) = (next, bytes),
+                (_, ROUTER_NUMBER) => {}
+                _ => return None,
+            }
+        }
+        let event_type = EventType::from_number(number);
+        (rest.is_empty() && !matches!(event_type, EventType::Unknown(_))).then_some(Self {
             raw,
-            id: 0,
-            event_type: EventType::Unknown(0),
-            body: Span { bytes: &[], offset: raw.offset },
-            timestamp: None,
-            router: None,
-        };
+            timestamp,
+            body,
+            id,
+            event_type,
+        })
+    }
+
+    #[cold]
+    fn decode_any(raw: Span<'a>) -> Result<Self, Corrupt> {
+        let mut event = Self { raw, timestamp: &[], body: &[], id: 0, event_type: EventType::Unknown(0) };
         let mut reader = Reader::new(raw);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => event.id = field.int32(number)?,
-                2 => event.timestamp = Some(field.span(number)?),
-                30 => event.router = Some(field.span(number)?),
-                _ => match EventType::from_number(number) {
-                    // A later field of a newer protocol does not hide the type that we know.
-                    EventType::Unknown(_) if event.event_type.name().is_some() => {}
-                    EventType::Unknown(other) => event.event_type = EventType::Unknown(other),
-                    known => {
-                        event.event_type = known;
-                        event.body = field.span(number)?;
+        while let Some(key) = reader.key()? {
+            match key {
+                EVENT_ID => event.id = reader.int32()?,
+                TIMESTAMP => event.timestamp = reader.span()?.bytes,
+                ROUTER => drop(reader.span()?),
+                key if key & 7 == 2 => {
+                    let body = reader.span()?.bytes;
+                    match EventType::from_number(key >> 3) {
+                        EventType::Unknown(number) => event.meets_unknown(number),
+                        known => (event.event_type, event.body) = (known, body),
                     }
-                },
+                }
+                other => event.meets_number(&mut reader, other)?,
             }
         }
         Ok(event)
     }
 
+    /// A later field of a newer protocol does not hide the type that we know.
+    #[cold]
+    fn meets_unknown(&mut self, number: u32) {
+        if self.event_type.name().is_none() {
+            self.event_type = EventType::Unknown(number);
+        }
+    }
+
+    /// A field that is no message, where every known one but `eventId` is.
+    #[cold]
+    fn meets_number(&mut self, reader: &mut Reader<'a>, key: Key) -> Result<(), Corrupt> {
+        let number = key >> 3;
+        match EventType::from_number(number) {
+            EventType::Unknown(1 | 2 | 30) => reader.skip(key, &[1, 2, 30]),
+            EventType::Unknown(number) => {
+                reader.skip(key, &[])?;
+                self.meets_unknown(number);
+                Ok(())
+            }
+            _ => reader.skip(key, &[number]),
+        }
+    }
+
+    /// The event as it stands in the history.
+    #[must_use]
+    pub fn raw(&self) -> Span<'a> {
+        self.raw
+    }
+
+    /// The event's own message; empty if there is none.
+    #[inline]
+    #[must_use]
+    pub fn body(&self) -> Span<'a> {
+        self.raw.part(self.body)
+    }
+
     /// The event's timestamp; the epoch if it has none.
+    #[inline]
     pub fn timestamp(&self) -> Result<Timestamp, Corrupt> {
-        self.timestamp.map_or(Ok(Timestamp::EPOCH), read_timestamp)
+        read_timestamp(self.raw.part(self.timestamp))
     }
 
     /// `router.targetAppID` if it is set and not empty, else `router.sourceAppID`, else the empty string.
     pub fn app_id(&self) -> Result<&'a str, Corrupt> {
-        let Some(router) = self.router else { return Ok("") };
         let (mut source, mut target) = ("", "");
-        let mut reader = Reader::new(router);
+        let mut reader = Reader::new(self.raw());
         while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => source = field.span(number)?.text()?,
-                2 => target = field.span(number)?.text()?,
-                _ => {}
+            if number != ROUTER_NUMBER {
+                continue;
+            }
+            let mut router = Reader::new(field.span(number)?);
+            (source, target) = ("", "");
+            while let Some((number, field)) = router.next()? {
+                match number {
+                    1 => source = field.span(number)?.text()?,
+                    2 => target = field.span(number)?.text()?,
+                    _ => {}
+                }
             }
         }
         Ok(if target.is_empty() { source } else { target })
@@ -175,14 +246,21 @@ impl<'a> Event<'a> {
 }
 
 /// Reads a `google.protobuf.Timestamp`.
+#[inline]
 pub(super) fn read_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
+    const SECONDS: Key = varint_key(1);
+    const NANOS: Key = varint_key(2);
+    if let Some((seconds, nanos)) = usual::timestamp(span.bytes) {
+        return Ok(Timestamp::from_parts(seconds, nanos));
+    }
     let (mut seconds, mut nanos) = (0, 0);
     let mut reader = Reader::new(span);
-    while let Some((number, field)) = reader.next()? {
-        match (number, field) {
-            (1, Field::Varint(..)) => seconds = field.int64(number)?,
-            (2, Field::Varint(..)) => nanos = field.int32(number)?,
-            _ => {}
+    while let Some(key) = reader.key()? {
+        match key {
+            #[allow(clippy::cast_possible_wrap, reason = "protobuf defines int64 as these bits")]
+            SECONDS => seconds = reader.varint()? as i64,
+            NANOS => nanos = reader.int32()?,
+            other => reader.skip(other, &[1, 2])?,
         }
     }
     Ok(Timestamp::from_parts(seconds, nanos))

@@ -9,6 +9,7 @@ mod event;
 mod payloads;
 mod reader;
 mod request;
+mod usual;
 
 pub use event::{Event, EventType};
 pub use payloads::{

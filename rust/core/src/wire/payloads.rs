@@ -1,7 +1,8 @@
 //! The bodies of history events, one type each, with the fields that replay reads.
 
 use super::event::read_timestamp;
-use super::reader::{Corrupt, Reader, Span};
+use super::reader::{Corrupt, Key, Reader, Span, bytes_key, varint_key};
+use super::usual;
 use crate::time::Timestamp;
 
 /// `OrchestratorStartedEvent`: the version and the patches that earlier turns reported.
@@ -53,12 +54,12 @@ impl<'a> ExecutionStarted<'a> {
         while let Some((number, field)) = reader.next()? {
             match number {
                 1 => this.name = field.span(number)?.text()?,
-                3 => this.input = field.span(number)?.string_value()?,
+                3 => this.input = field.span(number)?.string_value_text()?,
                 4 => {
                     let mut instance = Reader::new(field.span(number)?);
                     while let Some((number, field)) = instance.next()? {
                         if number == 2 {
-                            this.execution_id = field.span(number)?.string_value()?;
+                            this.execution_id = field.span(number)?.string_value_text()?;
                         }
                     }
                 }
@@ -87,13 +88,40 @@ impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
     /// Reads the event's body.
     #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        match Self::decode_usual(body) {
+            Some(this) => Ok(this),
+            None => Self::decode_any(body),
+        }
+    }
+
+    #[inline]
+    fn decode_usual(body: Span<'a>) -> Option<Self> {
+        let mut this = Self::default();
+        let mut rest = body.bytes;
+        while !rest.is_empty() {
+            let (number, bytes) = usual::any(&mut rest)?;
+            if number == NAME {
+                this.name = body.part(bytes);
+            } else if number == INPUT {
+                this.input = Some(body.part(bytes));
+            }
+        }
+        Some(this)
+    }
+
+    #[cold]
+    fn decode_any(body: Span<'a>) -> Result<Self, Corrupt> {
         let mut this = Self::default();
         let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            if number == NAME {
-                this.name = field.span(number)?;
-            } else if number == INPUT {
-                this.input = Some(field.span(number)?);
+        while let Some(key) = reader.key()? {
+            if key == bytes_key(NAME) {
+                this.name = reader.span()?;
+            } else if key == bytes_key(INPUT) {
+                this.input = Some(reader.span()?);
+            } else if key & 7 == 2 {
+                reader.span()?;
+            } else {
+                reader.skip(key, &[NAME, INPUT])?;
             }
         }
         Ok(this)
@@ -101,30 +129,56 @@ impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
 
     /// The input's JSON as it was sent, for a call that may have to be sent again.
     pub fn input(&self) -> Result<Option<&'a str>, Corrupt> {
-        self.input.map_or(Ok(None), Span::string_value)
+        self.input.map_or(Ok(None), Span::string_value_text)
     }
 }
+
+const TASK_ID: Key = varint_key(1);
+const RESULT: Key = bytes_key(2);
+const FAILURE_DETAILS: Key = bytes_key(2);
+const EXECUTION_ID: Key = bytes_key(3);
 
 /// `TaskCompletedEvent` and `SubOrchestrationInstanceCompletedEvent`, which agree in the fields that replay reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskCompleted<'a> {
     /// `taskScheduledId`.
     pub task_id: i32,
-    /// The result's JSON.
-    pub result: Option<&'a str>,
+    /// The result's JSON; not yet checked to be text.
+    pub result: Option<Span<'a>>,
 }
 
 impl<'a> TaskCompleted<'a> {
     /// Reads the event's body.
     #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        match Self::decode_usual(body) {
+            Some(this) => Ok(this),
+            None => Self::decode_any(body),
+        }
+    }
+
+    #[inline]
+    fn decode_usual(body: Span<'a>) -> Option<Self> {
+        let mut rest = body.bytes;
+        let task_id = usual::number(&mut rest, 0x08)?;
+        let result = match usual::bytes(&mut rest, 0x12) {
+            Some(value) => usual::only(value, 0x0a).map(|json| (!json.is_empty()).then(|| body.part(json)))?,
+            None => None,
+        };
+        let ends = rest.is_empty() || usual::only(rest, 0x1a).is_some();
+        ends.then_some(Self { task_id, result })
+    }
+
+    #[cold]
+    fn decode_any(body: Span<'a>) -> Result<Self, Corrupt> {
         let mut this = Self::default();
         let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => this.task_id = field.int32(number)?,
-                2 => this.result = field.span(number)?.string_value()?,
-                _ => {}
+        while let Some(key) = reader.key()? {
+            match key {
+                TASK_ID => this.task_id = reader.int32()?,
+                RESULT => this.result = reader.span()?.string_value()?,
+                EXECUTION_ID => drop(reader.span()?),
+                other => reader.skip(other, &[1, 2])?,
             }
         }
         Ok(this)
@@ -148,23 +202,45 @@ impl<'a> TaskCompleted<'a> {
 pub struct Failed<'a> {
     /// `taskScheduledId`.
     pub task_id: i32,
-    /// What went wrong.
-    pub failure: Failure<'a>,
+    details: Span<'a>,
 }
 
 impl<'a> Failed<'a> {
     /// Reads the event's body.
+    #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
         let mut this = Self::default();
         let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => this.task_id = field.int32(number)?,
-                2 => this.failure = Failure::decode(field.span(number)?)?,
-                _ => {}
+        while let Some(key) = reader.key()? {
+            match key {
+                TASK_ID => this.task_id = reader.int32()?,
+                FAILURE_DETAILS => this.details = reader.span()?,
+                EXECUTION_ID => drop(reader.span()?),
+                other => reader.skip(other, &[1, 2])?,
             }
         }
         Ok(this)
+    }
+
+    /// The class name of what went wrong, which decides about another attempt.
+    #[inline]
+    pub fn error_type(&self) -> Result<&'a str, Corrupt> {
+        const ERROR_TYPE: Key = bytes_key(1);
+        let mut name = Span::default();
+        let mut reader = Reader::new(self.details);
+        while let Some(key) = reader.key()? {
+            match key {
+                ERROR_TYPE => name = reader.span()?,
+                key if key & 7 == 2 => drop(reader.span()?),
+                other => reader.skip(other, &[1])?,
+            }
+        }
+        name.text()
+    }
+
+    /// What went wrong.
+    pub fn failure(&self) -> Result<Failure<'a>, Corrupt> {
+        Failure::decode(self.details)
     }
 }
 
@@ -187,7 +263,7 @@ impl<'a> Failure<'a> {
             match number {
                 1 => this.error_type = field.span(number)?.text()?,
                 2 => this.message = field.span(number)?.text()?,
-                3 => this.stack_trace = field.span(number)?.string_value()?,
+                3 => this.stack_trace = field.span(number)?.string_value_text()?,
                 _ => {}
             }
         }
@@ -197,27 +273,39 @@ impl<'a> Failure<'a> {
 
 /// `TimerFiredEvent`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TimerFired {
+pub struct TimerFired<'a> {
     /// `timerId`.
     pub timer_id: i32,
-    /// `fireAt`, if it is set.
-    pub fire_at: Option<Timestamp>,
+    fire_at: Option<Span<'a>>,
 }
 
-impl TimerFired {
+impl<'a> TimerFired<'a> {
     /// Reads the event's body.
     #[inline]
-    pub fn decode(body: Span<'_>) -> Result<Self, Corrupt> {
+    pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        const FIRE_AT: Key = bytes_key(1);
+        const TIMER_ID: Key = varint_key(2);
+        let mut rest = body.bytes;
+        if let (Some(fire_at), Some(timer_id), []) =
+            (usual::bytes(&mut rest, 0x0a), usual::number(&mut rest, 0x10), rest)
+        {
+            return Ok(Self { timer_id, fire_at: Some(body.part(fire_at)) });
+        }
         let mut this = Self::default();
         let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => this.fire_at = Some(read_timestamp(field.span(number)?)?),
-                2 => this.timer_id = field.int32(number)?,
-                _ => {}
+        while let Some(key) = reader.key()? {
+            match key {
+                FIRE_AT => this.fire_at = Some(reader.span()?),
+                TIMER_ID => this.timer_id = reader.int32()?,
+                other => reader.skip(other, &[1, 2])?,
             }
         }
         Ok(this)
+    }
+
+    /// `fireAt`, if it is set.
+    pub fn fire_at(&self) -> Result<Option<Timestamp>, Corrupt> {
+        self.fire_at.map(read_timestamp).transpose()
     }
 }
 
@@ -226,20 +314,23 @@ impl TimerFired {
 pub struct EventRaised<'a> {
     /// The event's name, in the sender's spelling.
     pub name: &'a str,
-    /// The payload's JSON.
-    pub input: Option<&'a str>,
+    /// The payload's JSON; not yet checked to be text.
+    pub input: Option<Span<'a>>,
 }
 
 impl<'a> EventRaised<'a> {
     /// Reads the event's body.
+    #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        const NAME: Key = bytes_key(1);
+        const INPUT: Key = bytes_key(2);
         let mut this = Self::default();
         let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            match number {
-                1 => this.name = field.span(number)?.text()?,
-                2 => this.input = field.span(number)?.string_value()?,
-                _ => {}
+        while let Some(key) = reader.key()? {
+            match key {
+                NAME => this.name = reader.span()?.text()?,
+                INPUT => this.input = reader.span()?.string_value()?,
+                other => reader.skip(other, &[1, 2])?,
             }
         }
         Ok(this)
@@ -260,7 +351,7 @@ impl<'a> Terminated<'a> {
         let mut reader = Reader::new(body);
         while let Some((number, field)) = reader.next()? {
             if number == 1 {
-                this.output = field.span(number)?.string_value()?;
+                this.output = field.span(number)?.string_value_text()?;
             }
         }
         Ok(this)

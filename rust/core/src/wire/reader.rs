@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::usual;
+
 /// Bytes of one length-delimited field, with their place in the whole request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span<'a> {
@@ -18,6 +20,14 @@ impl<'a> Span<'a> {
         Self { bytes, offset: 0 }
     }
 
+    /// The place of a part of these bytes.
+    #[inline]
+    pub(super) fn part(self, part: &'a [u8]) -> Self {
+        let offset = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        // Nothing at all may lie elsewhere.
+        Self { bytes: part, offset: if part.is_empty() { self.offset } else { self.offset.wrapping_add(offset) } }
+    }
+
     /// The bytes as text.
     #[inline]
     pub fn text(self) -> Result<&'a str, Corrupt> {
@@ -25,20 +35,28 @@ impl<'a> Span<'a> {
             .map_err(|error| Corrupt { offset: self.offset + error.valid_up_to(), problem: Problem::NotUtf8 })
     }
 
-    /// The text inside a `google.protobuf.StringValue`; empty text counts as none, as it does for every payload.
+    /// The text inside a `google.protobuf.StringValue`, not yet checked to be text; empty text counts as none, as it does
+    /// for every payload.
     #[inline]
-    pub fn string_value(self) -> Result<Option<&'a str>, Corrupt> {
-        let mut value = None;
+    pub fn string_value(self) -> Result<Option<Span<'a>>, Corrupt> {
+        const VALUE: Key = bytes_key(1);
+        if let Some(value) = usual::only(self.bytes, 0x0a) {
+            return Ok(if value.is_empty() { None } else { Some(self.part(value)) });
+        }
+        let mut value = Span::default();
         let mut reader = Reader::new(self);
-        while let Some((number, field)) = reader.next()? {
-            if number == 1 {
-                value = Some(field.span(number)?);
+        while let Some(key) = reader.key()? {
+            match key {
+                VALUE => value = reader.span()?,
+                other => reader.skip(other, &[1])?,
             }
         }
-        match value {
-            Some(span) if !span.bytes.is_empty() => span.text().map(Some),
-            _ => Ok(None),
-        }
+        Ok(if value.bytes.is_empty() { None } else { Some(value) })
+    }
+
+    /// The same, checked.
+    pub fn string_value_text(self) -> Result<Option<&'a str>, Corrupt> {
+        self.string_value()?.map(Span::text).transpose()
     }
 }
 
@@ -134,11 +152,27 @@ fn mismatch(offset: usize, number: u32) -> Corrupt {
 }
 
 /// Walks over the fields of one message.
+///
+/// What is read for every event matches on [`key`](Self::key) and takes the value that the key announces; all else goes
+/// from field to field with [`next`](Self::next).
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    position: usize,
-    base: usize,
+    rest: &'a [u8],
+    /// Where the message ends, counted from the start of the request.
+    end: usize,
+}
+
+/// The key of a field: its number and its wire type, as they stand on the wire.
+pub(super) type Key = u32;
+
+/// The key of a number, an enum or a bool.
+pub(super) const fn varint_key(number: u32) -> Key {
+    number << 3
+}
+
+/// The key of text, bytes or a message.
+pub(super) const fn bytes_key(number: u32) -> Key {
+    number << 3 | 2
 }
 
 impl<'a> Reader<'a> {
@@ -146,89 +180,153 @@ impl<'a> Reader<'a> {
     #[inline]
     #[must_use]
     pub fn new(span: Span<'a>) -> Self {
-        Self { bytes: span.bytes, position: 0, base: span.offset }
+        Self { rest: span.bytes, end: span.offset + span.bytes.len() }
     }
 
-    /// Where the next field begins, counted from the start of this message.
+    /// Where the next field begins, counted from the start of the request.
+    #[inline]
     #[must_use]
-    pub fn position(&self) -> usize {
-        self.position
+    pub fn offset(&self) -> usize {
+        self.end - self.rest.len()
     }
 
-    /// Goes on at another place of this message; past its end, there is nothing left.
-    pub(crate) fn move_to(&mut self, position: usize) {
-        self.position = position;
+    /// What is left of the message.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Passes over some bytes; past the end, there is nothing left.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    /// Passes over the fields under a key of one byte that follow one another, as far as they are short; returns how many.
+    #[inline]
+    pub(super) fn pass_run(&mut self, key: u8) -> usize {
+        usual::run(&mut self.rest, key)
+    }
+
+    /// The next field, if it is short and under this key of one byte.
+    #[inline]
+    pub(super) fn usual_span(&mut self, key: u8) -> Option<Span<'a>> {
+        let bytes = usual::bytes(&mut self.rest, key)?;
+        Some(Span { bytes, offset: self.offset() - bytes.len() })
     }
 
     /// The next field and its number, or `None` at the end of the message.
-    #[inline(always)]
+    #[inline]
     #[allow(clippy::should_implement_trait, reason = "an iterator would wrap the error in an option in a result")]
-    #[allow(
-        clippy::inline_always,
-        reason = "every field of every event passes here; out of line it costs a tenth more"
-    )]
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Corrupt> {
-        let Some(rest) = self.bytes.get(self.position..) else { return Ok(None) };
-        // Most fields are short text or messages, with a key and a length of one byte each.
-        if let [key @ 0x08..=0x7f, length @ 0x00..=0x7f, rest @ ..] = rest
-            && key & 7 == 2
-            && let Some(bytes) = rest.get(..usize::from(*length))
-        {
-            let start = self.position + 2;
-            self.position = start + bytes.len();
-            return Ok(Some((u32::from(key >> 3), Field::Span(Span { bytes, offset: self.base + start }))));
-        }
-        if rest.is_empty() { Ok(None) } else { self.any_next().map(Some) }
-    }
-
-    fn any_next(&mut self) -> Result<(u32, Field<'a>), Corrupt> {
-        let key = self.varint()?;
-        let Ok(number @ 1..=0x1fff_ffff) = u32::try_from(key >> 3) else {
-            return Err(self.corrupt(Problem::FieldNumber));
-        };
+        let Some(key) = self.key()? else { return Ok(None) };
         let field = match key & 7 {
             0 => {
-                let offset = self.base + self.position;
+                let offset = self.offset();
                 Field::Varint(self.varint()?, offset)
             }
-            2 => {
-                let length = self.varint()?;
-                Field::Span(self.take(length)?)
-            }
+            2 => Field::Span(self.span()?),
             1 => Field::Fixed(self.take(8)?.offset),
             5 => Field::Fixed(self.take(4)?.offset),
             #[allow(clippy::cast_possible_truncation, reason = "three bits")]
             other => return Err(self.corrupt(Problem::WireType(other as u8))),
         };
-        Ok((number, field))
+        Ok(Some((key >> 3, field)))
     }
 
+    /// The next field's key, or `None` at the end of the message. Its value has to be taken next.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "part of `next`")]
+    #[allow(clippy::inline_always, reason = "every field of every event passes here")]
+    pub(super) fn key(&mut self) -> Result<Option<Key>, Corrupt> {
+        match self.rest {
+            [] => Ok(None),
+            [key @ 0x08..=0x7f, rest @ ..] => {
+                self.rest = rest;
+                Ok(Some(Key::from(*key)))
+            }
+            [low @ 0x80..=0xff, high @ 0x01..=0x7f, rest @ ..] => {
+                self.rest = rest;
+                Ok(Some(Key::from(low & 0x7f) | Key::from(*high) << 7))
+            }
+            _ => self.any_key().map(Some),
+        }
+    }
+
+    #[cold]
+    fn any_key(&mut self) -> Result<Key, Corrupt> {
+        let key = self.any_varint()?;
+        match u32::try_from(key) {
+            Ok(key) if key >> 3 != 0 => Ok(key),
+            _ => Err(self.corrupt(Problem::FieldNumber)),
+        }
+    }
+
+    /// Passes over the value under a key that the caller does not read. A field that it does read, `numbers`, has another
+    /// wire type then.
+    #[cold]
+    pub(super) fn skip(&mut self, key: Key, numbers: &[u32]) -> Result<(), Corrupt> {
+        let number = key >> 3;
+        if matches!(key & 7, 0 | 1 | 2 | 5) && numbers.contains(&number) {
+            return Err(mismatch(self.offset(), number));
+        }
+        match key & 7 {
+            0 => self.varint().map(drop),
+            2 => self.span().map(drop),
+            1 => self.take(8).map(drop),
+            5 => self.take(4).map(drop),
+            #[allow(clippy::cast_possible_truncation, reason = "three bits")]
+            other => Err(self.corrupt(Problem::WireType(other as u8))),
+        }
+    }
+
+    /// Text, bytes or a message.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every field of every event passes here")]
+    pub fn span(&mut self) -> Result<Span<'a>, Corrupt> {
+        // Most are short.
+        if let [length @ 0x00..=0x7f, rest @ ..] = self.rest
+            && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length))
+        {
+            let offset = self.end - rest.len() - bytes.len();
+            self.rest = rest;
+            return Ok(Span { bytes, offset });
+        }
+        self.long_span()
+    }
+
+    fn long_span(&mut self) -> Result<Span<'a>, Corrupt> {
+        let length = self.varint()?;
+        self.take(length)
+    }
+
+    #[inline]
     fn take(&mut self, length: u64) -> Result<Span<'a>, Corrupt> {
-        let start = self.position;
-        let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
-        match end.and_then(|end| self.bytes.get(start..end)) {
-            Some(bytes) => {
-                self.position = start + bytes.len();
-                Ok(Span { bytes, offset: self.base + start })
+        let offset = self.offset();
+        match usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length)) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(Span { bytes, offset })
             }
             None => Err(self.corrupt(Problem::Truncated)),
         }
     }
 
+    /// A number as an `int32`, which the wire carries sign-extended to 64 bits.
     #[inline(always)]
-    #[allow(clippy::inline_always, reason = "part of `next`")]
-    fn varint(&mut self) -> Result<u64, Corrupt> {
-        // Most numbers and all keys below field 16 have one byte.
-        match self.bytes.get(self.position) {
-            Some(&byte) if byte < 0x80 => {
-                self.position += 1;
-                Ok(u64::from(byte))
-            }
-            Some(_) => self.long_varint(),
-            None => Err(self.corrupt(Problem::Truncated)),
+    #[allow(clippy::inline_always, reason = "every event passes here")]
+    pub fn int32(&mut self) -> Result<i32, Corrupt> {
+        #[allow(clippy::cast_possible_truncation, reason = "protobuf defines int32 as the low 32 bits")]
+        self.varint().map(|value| value as i32)
+    }
+
+    /// A number.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every event passes here")]
+    pub fn varint(&mut self) -> Result<u64, Corrupt> {
+        if let [byte @ 0x00..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
         }
+        self.long_varint()
     }
 
     /// A number of more than one byte. Those of up to eight bytes are read at once, and so is -1, which has ten and stands
@@ -236,20 +334,20 @@ impl<'a> Reader<'a> {
     #[inline]
     fn long_varint(&mut self) -> Result<u64, Corrupt> {
         const CONTINUES: u64 = 0x8080_8080_8080_8080;
-        let Some(&bytes) = self.bytes.get(self.position..).and_then(<[u8]>::first_chunk::<10>) else {
+        let Some((&bytes, rest)) = self.rest.split_first_chunk::<10>() else {
             return self.any_varint();
         };
         let [first @ .., ninth, tenth] = bytes;
         let word = u64::from_le_bytes(first);
+        if word == u64::MAX && ninth == 0xff && tenth == 0x01 {
+            self.rest = rest;
+            return Ok(u64::MAX);
+        }
         let ends = !word & CONTINUES;
         if ends == 0 {
-            if word == u64::MAX && ninth == 0xff && tenth == 0x01 {
-                self.position += 10;
-                return Ok(u64::MAX);
-            }
             return self.any_varint();
         }
-        self.position += ends.trailing_zeros() as usize / 8 + 1;
+        self.pass(ends.trailing_zeros() as usize / 8 + 1);
         // Bits of the last byte and those before it, then the seven of each byte moved together, by pairs, by fours, by eights.
         let bits = word & (ends ^ (ends - 1)) & !CONTINUES;
         let bits = (bits & 0x007f_007f_007f_007f) | (bits & 0x7f00_7f00_7f00_7f00) >> 1;
@@ -257,15 +355,16 @@ impl<'a> Reader<'a> {
         Ok((bits & 0x0000_0000_0fff_ffff) | (bits & 0x0fff_ffff_0000_0000) >> 4)
     }
 
+    #[cold]
     fn any_varint(&mut self) -> Result<u64, Corrupt> {
         let mut value = 0_u64;
         for shift in 0..10 {
-            let Some(&byte) = self.bytes.get(self.position) else {
+            let [byte, rest @ ..] = self.rest else {
                 return Err(self.corrupt(Problem::Truncated));
             };
-            self.position += 1;
+            self.rest = rest;
             value |= u64::from(byte & 0x7f) << (7 * shift);
-            if byte < 0x80 {
+            if *byte < 0x80 {
                 return Ok(value);
             }
         }
@@ -274,7 +373,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn corrupt(&self, problem: Problem) -> Corrupt {
-        Corrupt { offset: self.base + self.position, problem }
+        Corrupt { offset: self.offset(), problem }
     }
 }
 
@@ -299,7 +398,7 @@ mod tests {
                 bytes.resize(encoded.len() + padding, 0xff);
                 let mut reader = Reader::new(Span::whole(&bytes));
                 assert_eq!(reader.varint(), Ok(number));
-                assert_eq!(reader.position(), encoded.len(), "{number} with {padding} bytes after it");
+                assert_eq!(reader.offset(), encoded.len(), "{number} with {padding} bytes after it");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `WorkItem` and `OrchestratorRequest`, read as far as the lists of events.
 
-use super::reader::{Corrupt, Problem, Reader, Span};
+use super::reader::{Corrupt, Key, Problem, Reader, Span, bytes_key};
 
 /// A work item that asks for an orchestrator's turn.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,10 @@ impl<'a> WorkItem<'a> {
 /// An `OrchestratorRequest`, with its events still on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The fields from the first event on that has to be looked at.
-    events: Reader<'a>,
+    /// The fields from the first past event on that has to be looked at.
+    past_events: Reader<'a>,
+    /// The fields from the first new event on.
+    new_events: Reader<'a>,
     /// The whole request.
     span: Span<'a>,
     /// `instanceId`.
@@ -64,6 +66,9 @@ pub struct Known {
 const PAST: u32 = 3;
 const NEW: u32 = 4;
 const PROPAGATED: u32 = 8;
+/// The bytes of their keys.
+const PAST_TAG: u8 = 0x1a;
+const NEW_TAG: u8 = 0x22;
 
 impl<'a> Request<'a> {
     /// Walks once over the request's own fields.
@@ -77,9 +82,12 @@ impl<'a> Request<'a> {
         span: Span<'a>,
         known: impl FnOnce(&'a str, &'a [u8]) -> Option<Known>,
     ) -> Result<Self, Corrupt> {
+        const PAST_KEY: Key = bytes_key(PAST);
+        const NEW_KEY: Key = bytes_key(NEW);
         let mut reader = Reader::new(span);
         let mut this = Self {
-            events: reader,
+            past_events: reader,
+            new_events: reader,
             span,
             instance_id: "",
             execution_id: None,
@@ -93,45 +101,40 @@ impl<'a> Request<'a> {
         let mut known = Some(known);
         let mut contiguous = true;
         loop {
-            let start = reader.position();
-            let Some((number, field)) = reader.next()? else { break };
-            match number {
-                1 => this.instance_id = field.span(number)?.text()?,
-                2 => this.execution_id = field.span(number)?.string_value()?,
-                PAST => {
-                    field.span(number)?;
-                    if let Some(known) = known.take()
-                        && let Some(known) = known(this.instance_id, &span.bytes[start..])
-                    {
-                        this.known_count = known.count;
-                        reader.move_to(start + known.bytes);
-                        this.events = reader;
-                        continue;
+            let before = reader;
+            let Some(key) = reader.key()? else { break };
+            match key {
+                PAST_KEY => {
+                    reader.span()?;
+                    if let Some(known) = known.take() {
+                        this.past_events = before;
+                        if let Some(known) = known(this.instance_id, before.rest()) {
+                            this.known_count = known.count;
+                            reader = before;
+                            reader.pass(known.bytes);
+                            this.past_events = reader;
+                            continue;
+                        }
                     }
-                    this.past_count += 1;
-                    let end = reader.position();
+                    this.past_count += 1 + reader.pass_run(PAST_TAG);
+                    let (start, end) = (before.offset(), reader.offset());
                     match &mut this.past_region {
                         None => this.past_region = Some((start, end)),
                         Some((_, last)) if *last == start => *last = end,
                         Some(_) => contiguous = false,
                     }
                 }
-                NEW => {
-                    field.span(number)?;
-                    this.new_count += 1;
-                }
-                PROPAGATED => this.propagated_history = Some(field.span(number)?),
-                9 => {
-                    let mut cached = Reader::new(field.span(number)?);
-                    let mut count = 0;
-                    while let Some((number, field)) = cached.next()? {
-                        if number == 1 {
-                            count = field.int32(number)?;
-                        }
+                NEW_KEY => {
+                    reader.span()?;
+                    if this.new_count == 0 {
+                        this.new_events = before;
                     }
-                    this.cached_count = Some(count);
+                    this.new_count += 1 + reader.pass_run(NEW_TAG);
                 }
-                _ => {}
+                _ => {
+                    reader = before;
+                    this.read_other(&mut reader)?;
+                }
             }
         }
         if !contiguous {
@@ -140,12 +143,35 @@ impl<'a> Request<'a> {
         Ok(this)
     }
 
+    /// Reads a field that is no event.
+    fn read_other(&mut self, reader: &mut Reader<'a>) -> Result<(), Corrupt> {
+        let Some((number, field)) = reader.next()? else { return Ok(()) };
+        match number {
+            1 => self.instance_id = field.span(number)?.text()?,
+            2 => self.execution_id = field.span(number)?.string_value_text()?,
+            PAST | NEW => drop(field.span(number)?),
+            PROPAGATED => self.propagated_history = Some(field.span(number)?),
+            9 => {
+                let mut cached = Reader::new(field.span(number)?);
+                let mut count = 0;
+                while let Some((number, field)) = cached.next()? {
+                    if number == 1 {
+                        count = field.int32(number)?;
+                    }
+                }
+                self.cached_count = Some(count);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The past events that were not passed over, as they stand on the wire with tags and lengths; `None` if other fields
     /// stand between them.
     #[must_use]
     pub fn past_bytes(&self) -> Option<&'a [u8]> {
         match self.past_region {
-            Some((start, end)) => self.span.bytes.get(start..end),
+            Some((start, end)) => self.span.bytes.get(start - self.span.offset..end - self.span.offset),
             None if self.past_count == 0 => Some(&[]),
             None => None,
         }
@@ -153,12 +179,12 @@ impl<'a> Request<'a> {
 
     /// The past events that were not passed over, in order.
     pub fn past_events(&self) -> impl Iterator<Item = Result<Span<'a>, Corrupt>> + use<'a> {
-        Spans { reader: self.events, number: PAST, left: self.past_count }
+        Spans { reader: self.past_events, tag: PAST_TAG, left: self.past_count }
     }
 
     /// The new events, in order.
     pub fn new_events(&self) -> impl Iterator<Item = Result<Span<'a>, Corrupt>> + use<'a> {
-        Spans { reader: self.events, number: NEW, left: self.new_count }
+        Spans { reader: self.new_events, tag: NEW_TAG, left: self.new_count }
     }
 }
 
@@ -213,21 +239,32 @@ fn put_varint(message: &mut Vec<u8>, mut value: u64) {
 /// The occurrences of one repeated message field.
 struct Spans<'a> {
     reader: Reader<'a>,
-    number: u32,
+    tag: u8,
     left: usize,
 }
 
 impl<'a> Iterator for Spans<'a> {
     type Item = Result<Span<'a>, Corrupt>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         // Stopping at the count spares the walk over what follows the last one.
         self.left = self.left.checked_sub(1)?;
+        if let Some(span) = self.reader.usual_span(self.tag) {
+            return Some(Ok(span));
+        }
         loop {
-            match self.reader.next() {
-                Ok(Some((number, field))) if number == self.number => return Some(field.span(number)),
-                Ok(Some(_)) => {}
-                Ok(None) => return Some(Err(Corrupt { offset: 0, problem: Problem::Truncated })),
+            match self.reader.key() {
+                Ok(Some(key)) if key == Key::from(self.tag) => return Some(self.reader.span()),
+                Ok(Some(key)) => {
+                    if let Err(error) = self.reader.skip(key, &[]) {
+                        return Some(Err(error));
+                    }
+                }
+                Ok(None) => {
+                    let offset = self.reader.offset();
+                    return Some(Err(Corrupt { offset, problem: Problem::Truncated }));
+                }
                 Err(error) => return Some(Err(error)),
             }
         }

@@ -222,7 +222,7 @@ fn places_inside_nested_messages_count_from_the_start_of_the_work_item() {
     let item = WorkItem::decode(Span::whole(&bytes)).expect("a work item");
     let request = Request::decode(item.request).expect("a request");
     let raw = request.new_events().next().expect("an event").expect("readable");
-    let body = Event::decode(raw).expect("a header").body;
+    let body = Event::decode(raw).expect("a header").body();
     let scheduled = TaskScheduled::decode(body).expect("fields");
     let error = scheduled.name.text().expect_err("text that is not UTF-8");
     assert_eq!(error, Corrupt { offset: place + 2, problem: Problem::NotUtf8 });

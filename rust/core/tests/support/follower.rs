@@ -25,10 +25,10 @@ fn confirmed(request: &Request<'_>) -> BTreeMap<i32, Confirmed> {
         .filter_map(|event| {
             let call = match event.event_type {
                 EventType::TaskScheduled => {
-                    Confirmed::Activity(TaskScheduled::decode(event.body).ok()?.name.text().ok()?.to_owned())
+                    Confirmed::Activity(TaskScheduled::decode(event.body()).ok()?.name.text().ok()?.to_owned())
                 }
                 EventType::SubOrchestrationInstanceCreated => {
-                    Confirmed::Sub(SubOrchestrationCreated::decode(event.body).ok()?.name.text().ok()?.to_owned())
+                    Confirmed::Sub(SubOrchestrationCreated::decode(event.body()).ok()?.name.text().ok()?.to_owned())
                 }
                 EventType::TimerCreated => Confirmed::Timer,
                 _ => return None,

@@ -150,11 +150,11 @@ impl Session<'_> {
             }
             let event = Event::decode(raw?)?;
             let step = self.engine.borrow_mut().apply(&event)?;
-            self.perform(step);
+            self.perform(step)?;
             while let Some(bytes) = self.next_released() {
                 let event = Event::decode(Span::whole(&bytes))?;
                 let step = self.engine.borrow_mut().apply_again(&event)?;
-                self.perform(step);
+                self.perform(step)?;
             }
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Session<'_> {
         next
     }
 
-    fn perform(&mut self, step: Step<'_, Script>) {
+    fn perform(&mut self, step: Step<'_, Script>) -> Result<(), Error> {
         match step {
             Step::Continue => {}
             Step::Ignored(notice) => {
@@ -177,7 +177,7 @@ impl Session<'_> {
             }
             Step::Start(start) => self.start(start),
             Step::Complete(task, json) => {
-                task.settle(Ok(json.map(str::to_owned)));
+                task.settle(Ok(json.map(Span::text).transpose()?.map(str::to_owned)));
                 self.resume();
             }
             Step::Fail(task, text, failure) => {
@@ -199,6 +199,7 @@ impl Session<'_> {
                 self.resume();
             }
         }
+        Ok(())
     }
 
     fn start(&mut self, start: Start<'_>) {

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
+use durabletask_core::wire::Span;
 use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall, Wait};
 use pyo3::exceptions::{PyDeprecationWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::engine::Stop;
 use crate::engine::failures::Failure;
 use crate::engine::{payload, python};
 use crate::tasks::{Task, TaskClass, new_task};
@@ -67,6 +69,22 @@ impl RuntimeContext {
             None => payload::decode(py, json),
             Some(reader) => reader.bind(py).call1((json,)),
         }
+    }
+
+    /// The same for a payload that is not yet checked to be text.
+    #[inline]
+    pub(crate) fn read_recorded<'py>(
+        &self,
+        py: Python<'py>,
+        json: Option<Span<'_>>,
+    ) -> Result<Bound<'py, PyAny>, Stop> {
+        let Some(json) = json else { return Ok(py.None().into_bound(py)) };
+        if self.reader.get().is_none()
+            && let Some(value) = payload::decode_short(py, json.bytes)
+        {
+            return Ok(value);
+        }
+        Ok(self.read(py, Some(json.text()?))?)
     }
 
     /// What an orchestrator is handed as its input. One whose context has a reader is handed the text itself: how to read

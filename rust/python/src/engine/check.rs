@@ -288,7 +288,7 @@ fn failed(details: &pb::TaskFailureDetails, index: usize, instead: &str) -> Verd
 }
 
 fn completion(event: &Event<'_>) -> Option<pb::ExecutionCompletedEvent> {
-    match pb::HistoryEvent::decode(event.raw.bytes).ok()?.event_type {
+    match pb::HistoryEvent::decode(event.raw().bytes).ok()?.event_type {
         Some(pb::history_event::EventType::ExecutionCompleted(completed)) => Some(completed),
         _ => None,
     }

@@ -10,6 +10,8 @@ pub(crate) mod python;
 mod recorded;
 mod turn;
 
+pub(crate) use turn::Stop;
+
 use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -12,9 +12,43 @@ use super::python;
 /// The key that marks objects to be read back as `SimpleNamespace`.
 const MARKER: &[u8] = b"__durabletask_autoobject__";
 
+/// Reads the commonest payloads without checking first that they are text: strings of plain ASCII, and whole numbers of up
+/// to eighteen digits.
+#[inline]
+#[allow(unsafe_code, reason = "Python has no safe way to be told that text is ASCII")]
+pub(crate) fn decode_short<'py>(py: Python<'py>, json: &[u8]) -> Option<Bound<'py, PyAny>> {
+    if let [b'"', text @ .., b'"'] = json {
+        if !is_plain_ascii(text) {
+            return None;
+        }
+        // SAFETY: every byte is ASCII, as was just seen; that is what both ask for.
+        return Some(unsafe { jiter::pystring_ascii_new(py, str::from_utf8_unchecked(text)) }.into_any());
+    }
+    let (negative, digits) = match json {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // JSON has no leading zeros, and -0 is a float in some readers' eyes.
+    if !matches!(digits, [b'1'..=b'9', ..]) || digits.len() > 18 {
+        return None;
+    }
+    let mut number = 0_i64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + i64::from(digit - b'0');
+    }
+    let number = if negative { -number } else { number };
+    number.into_pyobject(py).ok().map(Bound::into_any)
+}
+
 /// Reads JSON.
 pub(crate) fn decode<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
     let bytes = json.as_bytes();
+    if let Some(value) = decode_short(py, bytes) {
+        return Ok(value);
+    }
     if let [b'"', inner @ .., b'"'] = bytes
         && is_plain(inner)
     {
@@ -88,6 +122,27 @@ pub(crate) fn is_encodable(value: &Bound<'_, PyAny>) -> bool {
 fn is_plain(text: &[u8]) -> bool {
     // No early exit, so that the compiler can look at many bytes at a time. 0x7f is written by json as it is.
     !text.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
+}
+
+/// The same for ASCII alone, eight bytes at a time.
+#[inline]
+fn is_plain_ascii(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The high bit of some byte is set if any byte is what is looked for.
+    let not_plain = |word: u64| {
+        let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+        let quotes = quote.wrapping_sub(ONES) & !quote;
+        let backslashes = backslash.wrapping_sub(ONES) & !backslash;
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        (quotes | backslashes | controls | word) & HIGH
+    };
+    let (words, _) = text.as_chunks::<8>();
+    let last = match text.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => text.iter().fold(ONES * 0x20, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    words.iter().fold(not_plain(last), |found, &word| found | not_plain(u64::from_le_bytes(word))) == 0
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -51,14 +51,14 @@ impl<'a> Recorded<'a> {
                     ),
                     _ => format!("event {index} has no type"),
                 };
-                return Err(Unreadable { offset: event.raw.offset, problem });
+                return Err(Unreadable { offset: event.raw().offset, problem });
             }
         }
         let Some(started) = this.events.iter().find(|event| event.event_type == EventType::ExecutionStarted) else {
             let problem = format!("none of the {} events is the executionStarted of an execution", this.events.len());
             return Err(Unreadable { offset: 0, problem });
         };
-        ExecutionStarted::decode(started.body)?.name.clone_into(&mut this.name);
+        ExecutionStarted::decode(started.body())?.name.clone_into(&mut this.name);
         if this.instance_id.is_empty() {
             this.instance_id = instance_id(started).unwrap_or_default();
         }
@@ -91,7 +91,7 @@ impl<'a> Recorded<'a> {
 }
 
 fn instance_id(started: &Event<'_>) -> Option<String> {
-    let event = durabletask_proto::HistoryEvent::decode(started.raw.bytes).ok()?;
+    let event = durabletask_proto::HistoryEvent::decode(started.raw().bytes).ok()?;
     match event.event_type {
         Some(history_event::EventType::ExecutionStarted(started)) => Some(started.orchestration_instance?.instance_id),
         _ => None,

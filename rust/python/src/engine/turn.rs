@@ -14,8 +14,13 @@ use super::{payload, python};
 use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::{Task, TaskState};
 
+/// How many events are read ahead, so that what was read is still in the processor's cache when it is applied.
+const FEW_EVENTS: usize = 128;
+/// How many, where reading lets other threads have the interpreter: enough to make up for asking for it again.
+const MANY_EVENTS: usize = 8192;
+
 /// Why a turn stopped before its last event.
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The request is unreadable: it is answered, but says nothing about the orchestration.
     Corrupt(Corrupt),
     /// The orchestration fails with this exception.
@@ -104,19 +109,43 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     /// Applies all events of a request, except for the first `seen` ones of its past.
     pub(super) fn run(&mut self, request: &Request<'_>, seen: usize) -> Result<(), Stop> {
-        self.apply_all(request.past_events().skip(seen))?;
+        let mut past = request.past_events();
+        if seen > 0 {
+            past.nth(seen - 1).transpose()?;
+        }
+        self.apply_all(past, request.past_count)?;
         self.log.unconfirmed(self.context.get())?;
         self.context.get().set_replaying(false);
-        self.apply_all(request.new_events())
+        self.apply_all(request.new_events(), request.new_count)
     }
 
-    /// Applies events in order. The engine stays locked while it needs nothing from the user's code.
-    fn apply_all<'e>(&mut self, events: impl Iterator<Item = Result<Span<'e>, Corrupt>>) -> Result<(), Stop> {
+    /// Applies events in order, of which there are about `count`. Many are read ahead while other threads may have the
+    /// interpreter.
+    fn apply_all<'e>(
+        &mut self,
+        mut events: impl Iterator<Item = Result<Span<'e>, Corrupt>> + Send,
+        count: usize,
+    ) -> Result<(), Stop> {
+        let many = count >= MANY_EVENTS;
+        let at_once = if many { MANY_EVENTS } else { FEW_EVENTS };
+        let mut ahead = Vec::with_capacity(count.min(at_once));
+        loop {
+            ahead.clear();
+            let read = read_ahead(self.py, many, &mut events, at_once, &mut ahead);
+            if ahead.is_empty() {
+                return Ok(read?);
+            }
+            self.apply_read(&ahead)?;
+            read?;
+        }
+    }
+
+    /// The engine stays locked while it needs nothing from the user's code.
+    fn apply_read(&mut self, events: &[Event<'_>]) -> Result<(), Stop> {
         let context = self.context.clone();
         let mut state = context.get().lock();
-        for raw in events {
-            let event = Event::decode(raw?)?;
-            match state.orchestration.apply(&event) {
+        for event in events {
+            match state.orchestration.apply(event) {
                 Ok(Step::Continue) => {}
                 step => {
                     drop(state);
@@ -148,7 +177,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
-                let value = self.context.get().read(self.py, json)?;
+                let value = self.context.get().read_recorded(self.py, json)?;
                 self.settled(task.get().set_result(value.unbind()).is_ok())
             }
             Step::Fail(task, message, failure) => {
@@ -281,6 +310,23 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         Ok(())
     }
+}
+
+/// Reads the headers of the next events, at most `at_once`. Those before one that can not be read are read.
+fn read_ahead<'e>(
+    py: Python<'_>,
+    many: bool,
+    events: &mut (impl Iterator<Item = Result<Span<'e>, Corrupt>> + Send),
+    at_once: usize,
+    ahead: &mut Vec<Event<'e>>,
+) -> Result<(), Corrupt> {
+    let mut read = || {
+        for raw in events.by_ref().take(at_once) {
+            ahead.push(Event::decode(raw?)?);
+        }
+        Ok(())
+    };
+    if many { py.detach(read) } else { read() }
 }
 
 impl<'py> Routine<'py> {
