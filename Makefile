@@ -43,7 +43,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml \
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: develop ## Run three orchestrations on a real worker, client and sidecar
@@ -145,6 +145,20 @@ ARGS ?=
 .PHONY: bench-end-to-end
 bench-end-to-end: $(VENV_BENCH)/.installed ## Measure orchestrations with worker and sidecar (ARGS=--help shows what can be given)
 	@$(VENV_BENCH)/bin/python benches/end_to_end.py --python $(VENV_BENCH)/bin/python $(ARGS)
+
+.PHONY: bench-core
+bench-core: ## Time the engine alone, without Python (ARGS=chain for one workload)
+	$(need_rust)@cargo bench --locked --quiet --package durabletask-core-benches -- $(ARGS)
+
+ACCEPT ?=
+
+.PHONY: bench-instructions
+bench-instructions: $(VENV_BENCH)/.installed ## Count instructions a step against what is recorded (ACCEPT=1 records)
+	@$(VENV_BENCH)/bin/python benches/instructions.py $(if $(ACCEPT),--accept)
+
+.PHONY: check-instructions
+check-instructions: $(PY) ## The same for the engine alone, which is quick: continuous integration does it
+	$(need_rust)@$(PY) benches/instructions.py core
 
 # Apart from .venv, whose build is made to be quick to compile.
 $(VENV_BENCH)/.installed: $(SOURCES) $(shell find python -name '*.py') $(VENV)/.requirements

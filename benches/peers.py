@@ -120,7 +120,7 @@ class Contestant:
             command = {"do": "load", "workload": workload.name, "steps": steps, "path": str(path)}
             response = base64.b64decode(self._ask(command)["response"])
         expected = workload.result(steps)
-        result = json.loads(response) if self.kind == "generator" else _result(response)
+        result = json.loads(response) if self.kind == "generator" else completed_with(response)
         if result != expected:
             raise BenchError(
                 f"{self.kind} did not replay {workload.name} of {steps:,} steps to its end: expected "
@@ -171,7 +171,7 @@ class Contestant:
         return answer
 
 
-def _result(response: bytes) -> Any:
+def completed_with(response: bytes) -> Any:
     """The result of a response that completes its orchestration; what is in it otherwise."""
     actions = wire.fields(response).get(2, [])
     if len(actions) == 1 and isinstance(actions[0], bytes):

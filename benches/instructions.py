@@ -1,0 +1,227 @@
+"""How many instructions replaying a step takes, counted by callgrind: the same on a busy machine as on a quiet one.
+
+Two things are counted. `core` is the engine alone, with orchestrators in Rust (rust/core/benches): it depends on
+nothing but the compiler, and continuous integration holds it against what is recorded in `results/instructions.json`.
+`python` is the whole way, `Replayer.execute` with orchestrators in Python; it is recorded for each version of Python.
+
+More than 10 % above what is recorded fails. Whoever has a good reason, or has made it faster, records the new numbers:
+`make bench-instructions ACCEPT=1`. Needs valgrind; what runs under it is an optimized build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RECORDED = HERE / "results" / "instructions.json"
+TOLERANCE = 0.10
+STEPS = 2_000
+"""Of the histories replayed in Python."""
+STEPS_OF = {"when_any_all": 500}
+"""What costs more per step the more steps there are."""
+
+
+class CountError(Exception):
+    """What keeps the instructions from being counted; for whoever asked."""
+
+
+def run(command: list[str | Path], what: str, **options: Any) -> str:
+    """Run a command and return what it printed.
+
+    Raises:
+        CountError: if it cannot be run or fails.
+    """
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, **options)
+    except OSError as error:
+        raise CountError(f"cannot {what}: {error}") from error
+    if done.returncode:
+        said = done.stderr or ""
+        raise CountError(
+            f"cannot {what}: {command[0]} ended with {done.returncode}\n{said}".rstrip()
+        )
+    return str(done.stdout)
+
+
+def callgrind(options: list[str], command: list[str | Path], what: str) -> tuple[str, list[int]]:
+    """Run a command under callgrind; return what it printed, and the counts in order of their dumps."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "count"
+        valgrind: list[str | Path] = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={out}",
+            *options,
+            *command,
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        printed = run(valgrind, what, stderr=subprocess.PIPE, env=environment)
+        dumps = sorted(out.parent.glob("count.*"), key=lambda path: int(path.suffix[1:]))
+        counts = [re.search(r"^summary: (\d+)", dump.read_text(), re.M) for dump in dumps]
+    return printed, [int(count[1]) for count in counts if count]
+
+
+def count_core() -> dict[str, float]:
+    """Instructions a step in the engine alone, by workload."""
+    build: list[str | Path] = ["cargo", "build", "--locked", "--quiet", "--profile", "bench"]
+    build += ["--package", "durabletask-core-benches", "--bin", "instructions"]
+    built = run([*build, "--message-format=json-render-diagnostics"], "build the engine", cwd=ROOT)
+    executables = [json.loads(line).get("executable") for line in built.splitlines()]
+    program = next((path for path in executables if path), None)
+    if program is None:
+        raise CountError("cannot find what cargo built: it names no executable")
+    function = "*counted_replay"
+    printed, counts = callgrind(
+        [f"--toggle-collect={function}", f"--dump-after={function}"], [program], "count the engine"
+    )
+    workloads = [line.split() for line in printed.splitlines()]
+    if len(workloads) != len(counts):
+        raise CountError(
+            f"expected a count for each of {len(workloads)} workloads, found {len(counts)}: callgrind does not see "
+            f"{function} in {program}"
+        )
+    return {
+        name: round(count / int(steps), 1)
+        for (name, steps), count in zip(workloads, counts, strict=True)
+    }
+
+
+def count_python(python: Path) -> dict[str, float]:
+    """Instructions a step from request to response in Python, by workload."""
+    from peers import completed_with
+    from workloads import WORKLOADS
+
+    found = {}
+    with tempfile.TemporaryDirectory() as directory:
+        plan = []
+        for name, workload in WORKLOADS.items():
+            steps = STEPS_OF.get(name, STEPS)
+            request, response = Path(directory) / f"{name}.request", Path(directory) / name
+            request.write_bytes(workload.request("dapr", steps))
+            plan.append((name, steps, str(request), str(response)))
+        plan_path = Path(directory) / "plan"
+        plan_path.write_text(json.dumps(plan))
+        _, counts = callgrind(
+            ["--dump-before=ctermid"],
+            [python, HERE / "counted.py", plan_path],
+            "count replays in Python",
+        )
+        # A count is written at the beginning and at the end of each.
+        if len(counts) != 2 * len(plan):
+            raise CountError(
+                f"expected {2 * len(plan)} counts, found {len(counts)}: os.ctermid of {python} does not call ctermid"
+            )
+        for (name, steps, _, response_path), count in zip(plan, counts[1::2], strict=True):
+            result = completed_with(Path(response_path).read_bytes())
+            if result != WORKLOADS[name].result(steps):
+                raise CountError(f"{name} of {steps} steps was not replayed to its end: {result!r}")
+            found[name] = round(count / steps, 1)
+    return found
+
+
+def python_version(python: Path) -> str:
+    """Its minor version, such as "3.11"."""
+    ask: list[str | Path] = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return run(ask, "ask for the version of Python").strip()
+
+
+def compare(what: str, counted: dict[str, float], recorded: dict[str, float]) -> list[str]:
+    """Print the counts beside what is recorded; return the workloads that take too many."""
+    print(f"instructions a step, {what}:")
+    above, below = [], []
+    for name, count in counted.items():
+        if name not in recorded:
+            print(f"  {name:<19} {count:>10,.0f}")
+            continue
+        change = count / recorded[name] - 1
+        print(f"  {name:<19} {count:>10,.0f}   recorded {recorded[name]:>10,.0f}   {change:+7.1%}")
+        if change > TOLERANCE:
+            above.append(f"{name} ({change:+.1%})")
+        elif change < -TOLERANCE:
+            below.append(f"{name} ({change:+.1%})")
+    if below:
+        print(
+            f"  More than {TOLERANCE:.0%} below what is recorded: {', '.join(below)}. "
+            "`make bench-instructions ACCEPT=1` records it, so that it is not lost again."
+        )
+    if not recorded:
+        print("  Nothing is recorded to compare with; `make bench-instructions ACCEPT=1` does it.")
+    return above
+
+
+def read_recorded() -> dict[str, Any]:
+    """What is recorded; for another architecture, nothing."""
+    if not RECORDED.exists():
+        return {}
+    recorded: dict[str, Any] = json.loads(RECORDED.read_text())
+    return recorded if recorded.get("architecture") == platform.machine() else {}
+
+
+def check(parts: list[str], python: Path, *, accept: bool) -> None:
+    """Count, print, and record or judge.
+
+    Raises:
+        CountError: if something cannot be counted, or takes too many instructions.
+    """
+    if shutil.which("valgrind") is None:
+        raise CountError("valgrind is not installed: apt-get install valgrind, or the like")
+    recorded = read_recorded()
+    now: dict[str, Any] = {"architecture": platform.machine(), **recorded}
+    compiler = run(["rustc", "--version"], "ask for the version of rustc", cwd=ROOT).strip()
+    above = []
+    if "core" in parts:
+        counted = count_core()
+        before = recorded.get("core", {})
+        above += compare("the engine alone", counted, before.get("instructions_per_step", {}))
+        if above and before["compiler"] != compiler:
+            print(f"  Recorded with {before['compiler']}; this is {compiler}.")
+        now["core"] = {"compiler": compiler, "instructions_per_step": counted}
+    if "python" in parts:
+        version = python_version(python)
+        counted = count_python(python)
+        key = f"python{version}"
+        above += compare(
+            f"Replayer.execute on Python {version}",
+            counted,
+            recorded.get(key, {}).get("instructions_per_step", {}),
+        )
+        now[key] = {"compiler": compiler, "instructions_per_step": counted}
+    if accept:
+        RECORDED.parent.mkdir(exist_ok=True)
+        RECORDED.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
+        print(f"recorded in {RECORDED.relative_to(ROOT)}")
+    elif above:
+        raise CountError(
+            f"more than {TOLERANCE:.0%} above what is recorded: {', '.join(above)}. See where they are with callgrind "
+            "(CONTRIBUTING.md says how); if they are worth it, record them with `make bench-instructions ACCEPT=1` and "
+            "say why in the commit"
+        )
+
+
+def main() -> None:
+    """Count what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("parts", nargs="*", choices=["core", "python"], help="default: both")
+    parser.add_argument("--python", type=Path, help="interpreter that has this project")
+    parser.add_argument("--accept", action="store_true", help="record what is counted")
+    arguments = parser.parse_args()
+    python = arguments.python or Path(sys.executable)
+    try:
+        check(arguments.parts or ["core", "python"], python, accept=arguments.accept)
+    except CountError as error:
+        sys.exit(f"benches/instructions.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
