@@ -1,4 +1,4 @@
-"""Where the user's code is: the line that an orchestrator waits at, or that made a call.
+"""Where the user's code is: the line that an orchestrator waits at, that raised, or that made a call.
 
 Only asked for when something has gone wrong, so that nothing is kept while all goes well.
 """
@@ -6,10 +6,18 @@ Only asked for when something has gone wrong, so that nothing is kept while all 
 from __future__ import annotations
 
 import gc
+import inspect
 import linecache
 import sys
 from pathlib import Path
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    GeneratorType,
+    TracebackType,
+)
 from typing import Any
 
 _OWN = str(Path(__file__).parent)
@@ -44,6 +52,37 @@ def stands_at(routine: Any) -> str | None:
     if place is None:
         return None
     return describe(place.f_code.co_filename, place.f_lineno, place.f_code.co_name)
+
+
+def raised_at(traceback: TracebackType) -> str | None:
+    """The line of the user's code that an exception came out of: the innermost that is not this package's own."""
+    place: TracebackType | None = None
+    step: TracebackType | None = traceback
+    while step is not None:
+        if not _is_own(step.tb_frame):
+            place = step
+        step = step.tb_next
+    if place is None:
+        return None
+    code = place.tb_frame.f_code
+    return describe(code.co_filename, place.tb_lineno, code.co_name)
+
+
+def begins_at(code: Any) -> str | None:
+    """The first line of an orchestrator: of a function, or of a generator or coroutine, which may have ended."""
+    of: CodeType | None
+    if isinstance(code, GeneratorType):
+        of = code.gi_code
+    elif isinstance(code, CoroutineType):
+        of = code.cr_code
+    elif callable(code):
+        of = getattr(inspect.unwrap(code), "__code__", None)
+    else:
+        inner = _behind(code)
+        return None if inner is None else begins_at(inner)
+    if of is None or of.co_filename.startswith(_OWN):
+        return None
+    return describe(of.co_filename, of.co_firstlineno, of.co_name)
 
 
 def _behind(wrapper: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 from parity import corrected_composites
 from parity.corrected_composites import fired, took_effect
+from parity.corrected_ends import EndingContext
 from parity.deviations import KINDS
 
 worker: Any = importlib.import_module("durabletask.worker")
@@ -135,6 +136,7 @@ class Executor(Plain):
             return
         if "ended_before_history" in active and kind in CONFIRMATIONS and ctx._is_complete:
             took_effect("ended_before_history")
+            ctx.go_on(event)
             return
         if kind in COMPLETIONS:
             action_id = getattr(getattr(event, kind), COMPLETIONS[kind])
@@ -160,7 +162,13 @@ class Executor(Plain):
                 took_effect("event_after_continue_as_new")
             ctx.note_raised(event.eventRaised)
         ctx.made.clear()
-        super().process_event(ctx, event)
+        try:
+            super().process_event(ctx, event)
+        except Exception as error:
+            # What follows in the past says whether the code may raise here.
+            if "ended_before_history" not in active or error is not ctx.raised:
+                raise
+            ctx.set_failed(error)
         self.release(ctx)
 
     def give_up(self, ctx: Any, call: Any) -> None:
@@ -205,7 +213,7 @@ def _completes(ctx: Any, action_id: int, event: Any) -> bool:
     return bool(asked == "createSubOrchestration" and kind.startswith("subOrchestration"))
 
 
-class Context(worker._RuntimeOrchestrationContext):  # type: ignore[misc]
+class Context(EndingContext):
     """The context, with the corrections of how orchestrators begin and end."""
 
     current: Any = None
@@ -234,6 +242,10 @@ class Context(worker._RuntimeOrchestrationContext):  # type: ignore[misc]
         return super().wait_for_external_event(name)
 
     def run(self, generator: Any) -> None:
+        with self.noting_errors():
+            self._run(generator)
+
+    def _run(self, generator: Any) -> None:
         super().run(generator)
         first = self._previous_task
         if not isinstance(first, task.Task):
@@ -251,7 +263,8 @@ class Context(worker._RuntimeOrchestrationContext):  # type: ignore[misc]
         if ended and "action_after_end" in active:
             took_effect("action_after_end")
             return
-        super().resume()
+        with self.noting_errors():
+            super().resume()
 
     def set_complete(self, result: Any, status: Any, is_result_encoded: bool = False) -> None:
         if "unwritable_result" in active and not self._is_complete and not is_result_encoded:

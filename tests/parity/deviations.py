@@ -47,8 +47,8 @@ KINDS: dict[str, str] = {
         "a turn that resumes reports a patch: 0.17.4 replays what waited before it without the patch"
     ),
     "ended_before_history": (
-        "the code ends, and the history goes on: 0.17.4 takes the completion for the action that the "
-        "history confirms, and answers with no action"
+        "the code was changed, ends, and the history goes on with a call that it did not make: 0.17.4 "
+        "answers with the completion, or with no action, and is not heard of again"
     ),
     "unwritable_result": (
         "a result that has no JSON form: 0.17.4 answers with no action; new input that has none: with "

@@ -211,7 +211,7 @@ DEVIATIONS: dict[str, tuple[Data, list[list[Data]], Any, Any]] = {
         program(wait(activity())),
         [[], [raised("other", None)]],
         "waits",
-        ("COMPLETED", '"done"'),
+        ("FAILED", "NonDeterminismError"),
     ),
     "unwritable_result": (
         program(finish({"$": "unwritable"})),

@@ -63,6 +63,44 @@ impl fmt::Display for CallName {
     }
 }
 
+/// What the code did where the history says that it made a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It made no call under that id.
+    NoCall,
+    /// It made another call.
+    Call(CallName),
+    /// It had ended.
+    End(End),
+}
+
+impl From<Option<CallName>> for Found {
+    fn from(call: Option<CallName>) -> Self {
+        call.map_or(Self::NoCall, Self::Call)
+    }
+}
+
+/// How code ended that the history saw go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It returned.
+    Returned,
+    /// It raised an exception: class name and text.
+    Raised(String),
+    /// It continued as new.
+    ContinuedAsNew,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned => f.write_str("it returned"),
+            Self::Raised(error) => write!(f, "it raised {error}"),
+            Self::ContinuedAsNew => f.write_str("it called continue_as_new"),
+        }
+    }
+}
+
 /// Where history and code part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonDeterminism {
@@ -74,8 +112,8 @@ pub struct NonDeterminism {
     pub event_id: i32,
     /// What the history says was called.
     pub expected: CallName,
-    /// What the code called under that id, if anything.
-    pub found: Option<CallName>,
+    /// What the code did instead.
+    pub found: Found,
 }
 
 impl fmt::Display for NonDeterminism {
@@ -86,8 +124,9 @@ impl fmt::Display for NonDeterminism {
             self.instance_id, self.event_index, self.event_id, self.expected, self.event_id
         )?;
         match &self.found {
-            Some(found) => write!(f, "called {found} instead.")?,
-            None => write!(f, "made no call with this ID.")?,
+            Found::Call(found) => write!(f, "called {found} instead.")?,
+            Found::NoCall => write!(f, "made no call with this ID.")?,
+            Found::End(end) => write!(f, "had ended by then: {end}.")?,
         }
         f.write_str(
             " Either the orchestrator is not deterministic (it reads the clock, random numbers, or anything outside its \

@@ -76,7 +76,6 @@ pub struct Orchestration<H: Host> {
     pub(crate) now: Timestamp,
     pub(crate) replaying: bool,
     pub(crate) started: bool,
-    /// Events applied so far, those that wait included.
     pub(crate) events_applied: usize,
 
     sequence: i32,
@@ -180,6 +179,12 @@ impl<H: Host> Orchestration<H> {
     #[must_use]
     pub fn version_from_history(&self) -> Option<&str> {
         self.version_from_history.as_deref()
+    }
+
+    /// How many events of the history were applied, those that wait included.
+    #[must_use]
+    pub fn events_applied(&self) -> usize {
+        self.events_applied
     }
 
     /// How many tasks and how many names of external events are waited for.

@@ -2,8 +2,10 @@
 
 use durabletask_proto::TaskFailureDetails;
 
-use super::{Host, Orchestration};
+use super::{Host, Orchestration, Pending, Retry};
 use crate::action::{Action, Input, SentEvent};
+use crate::error::{End, Method};
+use crate::wire::Span;
 
 /// How an execution ended.
 #[derive(Debug)]
@@ -60,6 +62,39 @@ impl<H: Host> Orchestration<H> {
     /// Gives the turn back: this worker does not have the version that the history asks for.
     pub fn version_not_available(&mut self) {
         self.end(|id| Outcome::VersionNotAvailable { id });
+    }
+
+    /// Takes the end of the code back if the past confirms a call that it had not made by then, since the execution that
+    /// made the history did not end there; says how the code had ended. What had been called by then may be confirmed
+    /// later: there are workers that hang where this one goes on. Nobody knows under which ids such a worker's retries go on.
+    #[cold]
+    pub(crate) fn withdraw_end(&mut self, id: i32, method: Method, name: Option<Span<'_>>) -> Option<End> {
+        let (made, end) = match &self.outcome {
+            Some(Outcome::Completed { id: end_id, .. }) => (id < *end_id, End::Returned),
+            Some(Outcome::Failed { id: end_id, details }) => {
+                (id < *end_id, End::Raised(format!("{}: {}", details.error_type, details.error_message)))
+            }
+            Some(Outcome::ContinuedAsNew { .. }) => (id <= self.sequence, End::ContinuedAsNew),
+            Some(Outcome::Terminated { .. } | Outcome::VersionNotAvailable { .. }) | None => return None,
+        };
+        if made || !self.replaying || self.is_retried(method, name) {
+            return None;
+        }
+        self.outcome = None;
+        Some(end)
+    }
+
+    /// Whether a call that has failed before goes on by this call, or by the timer before it.
+    fn is_retried(&self, method: Method, name: Option<Span<'_>>) -> bool {
+        let is_part_of = |retry: &Retry<H>| {
+            method == Method::CreateTimer
+                || (method == retry.call.target.method()
+                    && name.is_some_and(|name| name.bytes == retry.call.name.as_bytes()))
+        };
+        self.tasks.values().any(|pending| match pending {
+            Pending::RetryTimer(retry) | Pending::Retryable(retry) => retry.attempt > 1 && is_part_of(retry),
+            Pending::Plain(_) | Pending::EventTimer(_) => false,
+        })
     }
 
     pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {

@@ -1,12 +1,12 @@
 //! `taskScheduled`, `subOrchestrationInstanceCreated`, `timerCreated`, `eventSent`: the sidecar has done what an action asked for.
 //!
-//! The action with the event's id is struck off, so that it is not sent again. If the code did not ask for it, code and
-//! history have parted.
+//! The action with the event's id is struck off, so that it is not sent again. If the code did not ask for it, or had ended
+//! by then, code and history have parted.
 
 use std::sync::Arc;
 
 use crate::action::{Action, Input};
-use crate::error::{CallName, Error, Method, NonDeterminism};
+use crate::error::{CallName, Error, Found, Method, NonDeterminism};
 use crate::orchestration::{Host, Orchestration, Pending, Step};
 use crate::wire::{Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled};
 
@@ -69,16 +69,36 @@ fn strike<'a, H: Host>(
         (Some(Action::SendEvent(sent)), Some(name))
             if method == Method::SendEvent && sent.name.as_bytes() == name.bytes => {}
         // An ended execution has no other actions left that could be confirmed.
-        _ if this.outcome.is_some() => {}
+        _ if this.outcome.is_some() => {
+            if let Some(end) = this.withdraw_end(event.id, method, name) {
+                return Err(parted(this, event, method, name, Found::End(end)));
+            }
+        }
         (action, _) => {
-            return Err(Error::NonDeterminism(Box::new(NonDeterminism {
-                instance_id: this.instance_id.to_string(),
-                event_index: this.event_index(),
-                event_id: event.id,
-                expected: CallName { method, name: name.map(|name| name.text().map(str::to_owned)).transpose()? },
-                found: action.map(|action| action.call_name()),
-            })));
+            let found = action.map(|action| action.call_name()).into();
+            return Err(parted(this, event, method, name, found));
         }
     }
     Ok(Step::Continue)
+}
+
+#[cold]
+fn parted<H: Host>(
+    this: &Orchestration<H>,
+    event: &Event<'_>,
+    method: Method,
+    name: Option<Span<'_>>,
+    found: Found,
+) -> Error {
+    let name = match name.map(|name| name.text().map(str::to_owned)).transpose() {
+        Ok(name) => name,
+        Err(corrupt) => return corrupt.into(),
+    };
+    Error::NonDeterminism(Box::new(NonDeterminism {
+        instance_id: this.instance_id.to_string(),
+        event_index: this.event_index(),
+        event_id: event.id,
+        expected: CallName { method, name },
+        found,
+    }))
 }

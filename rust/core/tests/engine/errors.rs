@@ -1,17 +1,17 @@
 //! What can be wrong with a turn, and what is said about it.
 
-use durabletask_core::Error;
-use durabletask_core::error::{CallName, Method, NonDeterminism};
+use durabletask_core::error::{CallName, End, Found, Method, NonDeterminism};
 use durabletask_core::wire::{
     Corrupt, Event, EventType, Problem, Request, Span, TaskCompleted, TaskScheduled, WorkItem,
 };
+use durabletask_core::{Error, Input};
 use durabletask_proto as pb;
 use pb::prost::Message;
 
 use crate::support::answer::answer;
-use crate::support::history::{History, at, history};
+use crate::support::history::{History, at, failure, history};
 use crate::support::host::{failure_of, orchestrator, play};
-use crate::support::script::{Context, Ended, for_ever};
+use crate::support::script::{Context, Ended, Raised, for_ever};
 
 /// An activity, a timer and a sub-orchestration.
 async fn three_calls(context: Context, _: Option<String>) -> Ended {
@@ -32,6 +32,7 @@ fn disagrees(turns: &History, event_index: usize, event_id: i32, expected: CallN
     let Some(error @ Error::NonDeterminism(details)) = &turn.error else {
         panic!("expected a non-determinism error, found {:?}", turn.error);
     };
+    let found = Found::from(found);
     assert_eq!(**details, NonDeterminism { instance_id: "i".to_owned(), event_index, event_id, expected, found });
     turn.gives(answer(turns).fails(4, failure_of(error)));
 }
@@ -87,6 +88,96 @@ fn a_call_confirmed_twice_is_non_determinism() {
     disagrees(&turns, 3, 1, call(Method::CallActivity, Some("a")), None);
 }
 
+/// Code that makes one call and then ends.
+fn ends(end: End) -> impl Fn(Context, Option<String>) -> std::future::Ready<Ended> {
+    move |context, _| {
+        context.activity("a");
+        std::future::ready(match &end {
+            End::Returned => Ok(Some("1".to_owned())),
+            End::Raised(_) => Err(Raised { error_type: "E".to_owned(), message: "m".to_owned() }),
+            End::ContinuedAsNew => {
+                context.continue_as_new(Input::None, false);
+                Ok(None)
+            }
+        })
+    }
+}
+
+fn all_ends() -> [End; 3] {
+    [End::Returned, End::Raised("E: m".to_owned()), End::ContinuedAsNew]
+}
+
+#[test]
+fn code_that_ends_before_its_history_is_non_determinism() {
+    for end in all_ends() {
+        let next_id = if end == End::ContinuedAsNew { 2 } else { 3 };
+        for id in [2, 3, 9] {
+            let begun = || history("i").started("o").scheduled(1, "a").turn();
+            let confirmed = [
+                (begun().scheduled(id, "b"), call(Method::CallActivity, Some("b"))),
+                (begun().timer_created(id, at(5)), call(Method::CreateTimer, None)),
+                (begun().sub_created(id, "s"), call(Method::CallSubOrchestrator, Some("s"))),
+            ];
+            for (turns, expected) in confirmed {
+                let turns = turns.new_turn().completed(id, None);
+                let turn = play(&turns, ends(end.clone()));
+                let Some(error @ Error::NonDeterminism(details)) = &turn.error else {
+                    panic!("{end:?}: expected a non-determinism error, found {:?}", turn.error);
+                };
+                let instance_id = "i".to_owned();
+                let found = Found::End(end.clone());
+                assert_eq!(**details, NonDeterminism { instance_id, event_index: 4, event_id: id, expected, found });
+                turn.gives(answer(&turns).fails(next_id, failure_of(error)));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_called_before_the_end_may_be_confirmed_after_it() {
+    for end in all_ends() {
+        let turns = history("i").started("o").turn().scheduled(1, "a").new_turn().completed(1, None);
+        let turn = play(&turns, ends(end.clone()));
+        assert!(turn.error.is_none(), "{end:?}: {:?}", turn.error);
+        match end {
+            End::Returned => turn.gives(answer(&turns).completes(2, "1")),
+            End::Raised(_) => turn.gives(answer(&turns).fails(2, failure("E", "m"))),
+            End::ContinuedAsNew => turn.gives(answer(&turns).continues_as_new(2, None)),
+        }
+    }
+}
+
+#[test]
+fn a_retry_may_go_on_after_the_end_under_any_id() {
+    let policy = durabletask_core::retry::RetryPolicy {
+        first_interval: 1_000_000,
+        max_attempts: 3,
+        backoff_coefficient: 1.0,
+        max_interval: None,
+        timeout: None,
+        non_retryable_error_types: [].into(),
+    };
+    let failed = || history("i").started("o").scheduled(1, "a").turn().failed(1, "E", "m");
+    let returns = move |context: Context, _| {
+        context.retried("a", &policy);
+        std::future::ready(Ok(Some("1".to_owned())))
+    };
+    let turns = failed().timer_created(2, at(1)).turn().timer_fired(2, at(1)).scheduled(3, "a").new_turn();
+    let turn = play(&turns, returns.clone());
+    assert!(turn.error.is_none(), "{:?}", turn.error);
+    turn.gives(answer(&turns).completes(2, "1"));
+    let turn = play(&failed().scheduled(2, "b").new_turn(), returns);
+    assert!(matches!(turn.error, Some(Error::NonDeterminism(_))), "another call is no retry: {:?}", turn.error);
+}
+
+#[test]
+fn a_terminated_execution_contradicts_nothing() {
+    let turns = history("i").started("o").turn().terminated(None).scheduled(9, "b").new_turn();
+    let turn = play(&turns, three_calls);
+    assert!(turn.error.is_none(), "{:?}", turn.error);
+    turn.gives(answer(&turns).terminates(4, None));
+}
+
 #[test]
 fn retried_calls_are_compared_as_others_are() {
     let policy = durabletask_core::retry::RetryPolicy {
@@ -104,7 +195,7 @@ fn retried_calls_are_compared_as_others_are() {
             for_ever()
         });
         let Some(Error::NonDeterminism(details)) = turn.error else { panic!("{:?}", turn.error) };
-        assert_eq!(details.found, Some(call(Method::CallActivity, Some("a"))));
+        assert_eq!(details.found, Found::Call(call(Method::CallActivity, Some("a"))));
     }
 }
 
@@ -120,6 +211,13 @@ fn the_message_names_place_ids_and_both_calls() {
     let message = play(&turns, three_calls).error.expect("a non-determinism error").to_string();
     for part in ["create_timer with ID=9", "no call with this ID"] {
         assert!(message.contains(part), "{part:?} is missing in: {message}");
+    }
+    for (end, text) in all_ends().into_iter().zip(["it returned.", "it raised E: m.", "it called continue_as_new."]) {
+        let turns = history("order-7").started("o").scheduled(1, "a").turn().scheduled(2, "pay").new_turn();
+        let message = play(&turns, ends(end)).error.expect("a non-determinism error").to_string();
+        for part in ["event 4 (ID=2)", "call_activity('pay') with ID=2", "had ended by then: ", text] {
+            assert!(message.contains(part), "{part:?} is missing in: {message}");
+        }
     }
 }
 

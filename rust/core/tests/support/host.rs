@@ -74,6 +74,7 @@ impl Player {
             engine: Rc::new(RefCell::new(Orchestration::new(request.instance_id))),
             running: None,
             stopped: false,
+            raised: false,
             notices: Vec::new(),
             started: Vec::new(),
         };
@@ -121,7 +122,10 @@ struct Session<'p> {
     player: &'p Player,
     engine: Rc<RefCell<Orchestration<Script>>>,
     running: Option<Running>,
+    /// No event is applied any more.
     stopped: bool,
+    /// The orchestrator has raised: the rest of the past may contradict it, new events can not.
+    raised: bool,
     notices: Vec<(Notice, bool)>,
     started: Vec<String>,
 }
@@ -145,7 +149,7 @@ impl Session<'_> {
 
     fn apply_all<'a>(&mut self, events: impl Iterator<Item = Result<Span<'a>, Corrupt>>) -> Result<(), Error> {
         for raw in events {
-            if self.stopped {
+            if self.stopped || (self.raised && !self.engine.borrow().is_replaying()) {
                 break;
             }
             let event = Event::decode(raw?)?;
@@ -231,7 +235,7 @@ impl Session<'_> {
             Ok(result) => engine.complete(result),
             Err(raised) => {
                 engine.fail(failure(&raised.error_type, &raised.message));
-                self.stopped = true;
+                self.raised = true;
             }
         }
     }

@@ -138,7 +138,7 @@ impl Check<'_, '_> {
             Err(Stop::Failed(error)) if error.is_instance(self.py, python::NON_DETERMINISM_ERROR.get(self.py)?) => {
                 return Err(self.found(error.value(self.py).to_string(), index, None));
             }
-            Err(Stop::Failed(error)) => failures::details(self.py, &error),
+            Err(Stop::Failed(error) | Stop::Raised(error)) => failures::details(self.py, &error),
             Err(Stop::VersionNotRegistered) => {
                 let state = self.context.get().lock();
                 let version = state.orchestration.version_from_history().unwrap_or_default();

@@ -231,7 +231,7 @@ impl Executor {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),
             Err(Stop::VersionNotRegistered) => context.get().lock().orchestration.version_not_available(),
-            Err(Stop::Failed(error)) => {
+            Err(Stop::Failed(error) | Stop::Raised(error)) => {
                 let details = failures::details(py, &error);
                 context.get().lock().orchestration.fail(details);
             }

@@ -77,21 +77,52 @@ fn lossy(text: &Bound<'_, PyAny>) -> String {
     text.cast::<pyo3::types::PyString>().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
 }
 
-/// The Python exception for an error of the engine, under `routine`'s code.
-pub(crate) fn engine_error(py: Python<'_>, error: &Error, routine: Option<&Bound<'_, PyAny>>) -> PyErr {
+/// What is known of the user's code when something is to be said about it.
+pub(crate) struct Code<'a, 'py> {
+    /// The orchestrator, if it was started in this turn.
+    pub(crate) function: Option<&'a Bound<'py, PyAny>>,
+    /// Its generator, or what drives its coroutine.
+    pub(crate) routine: Option<&'a Bound<'py, PyAny>>,
+    /// What it raised.
+    pub(crate) raised: Option<&'a PyErr>,
+}
+
+/// The Python exception for an error of the engine. It carries the traceback of what the code had raised.
+pub(crate) fn engine_error(py: Python<'_>, error: &Error, code: &Code<'_, '_>) -> PyErr {
     match error {
         Error::NonDeterminism(_) => {
-            let place = stands_at(py, routine).map(|place| format!(" The orchestrator stands at {place}"));
-            let message = format!("{error}{}", place.unwrap_or_default());
-            raised(py, &python::NON_DETERMINISM_ERROR, message)
+            let exception = raised(py, &python::NON_DETERMINISM_ERROR, format!("{error}{}", whereabouts(py, code)));
+            if let Some(raised) = code.raised {
+                exception.set_traceback(py, raised.traceback(py));
+                exception.set_cause(py, Some(raised.clone_ref(py)));
+            }
+            exception
         }
         Error::State(_) | Error::Corrupt(_) => raised(py, &python::ORCHESTRATION_STATE_ERROR, error.to_string()),
     }
 }
 
-/// Where the user's code waits: file, line and text. Only ever an addition to a message, so it never fails.
+/// Where the code is, was last, or begins, whichever is known. Only ever an addition to a message, so it never fails.
+fn whereabouts(py: Python<'_>, code: &Code<'_, '_>) -> String {
+    let raised_at = code.raised.and_then(|error| error.traceback(py));
+    if let Some(place) = raised_at.and_then(|traceback| source_line(py, &python::RAISED_AT, traceback.as_any())) {
+        return format!(" The orchestrator raised it at {place}");
+    }
+    if let Some(place) = stands_at(py, code.routine) {
+        return format!(" The orchestrator stands at {place}");
+    }
+    let begins_at = |code: &Bound<'_, PyAny>| source_line(py, &python::BEGINS_AT, code);
+    let place = code.routine.and_then(begins_at).or_else(|| code.function.and_then(begins_at));
+    place.map_or_else(String::new, |place| format!(" The orchestrator begins at {place}"))
+}
+
+/// Where the user's code waits: file, line and text.
 pub(crate) fn stands_at(py: Python<'_>, routine: Option<&Bound<'_, PyAny>>) -> Option<String> {
-    let place = python::STANDS_AT.get(py).ok()?.call1((routine?,)).ok()?;
+    source_line(py, &python::STANDS_AT, routine?)
+}
+
+fn source_line(py: Python<'_>, find: &python::Import, of: &Bound<'_, PyAny>) -> Option<String> {
+    let place = find.get(py).ok()?.call1((of,)).ok()?;
     (!place.is_none()).then(|| lossy(&place))
 }
 

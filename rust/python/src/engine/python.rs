@@ -36,6 +36,8 @@ pub(crate) static NON_DETERMINISM_ERROR: Import = Import::new("durabletask.task"
 pub(crate) static ORCHESTRATION_STATE_ERROR: Import = Import::new("durabletask.task", "OrchestrationStateError");
 pub(crate) static HISTORY_FORMAT_ERROR: Import = Import::new("durabletask.replay", "HistoryFormatError");
 pub(crate) static STANDS_AT: Import = Import::new("durabletask._source_lines", "stands_at");
+pub(crate) static RAISED_AT: Import = Import::new("durabletask._source_lines", "raised_at");
+pub(crate) static BEGINS_AT: Import = Import::new("durabletask._source_lines", "begins_at");
 pub(crate) static GET_NAME: Import = Import::new("durabletask.task", "get_name");
 pub(crate) static ORCHESTRATOR_NOT_REGISTERED: Import =
     Import::new("durabletask.worker", "OrchestratorNotRegisteredError");

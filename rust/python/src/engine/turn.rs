@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 use pyo3::types::iterator::PySendResult;
 
-use super::failures::{self, Failure};
+use super::failures::{self, Code, Failure};
 use super::log::Log;
 use super::{payload, python};
 use crate::context::{PythonHost, RuntimeContext};
@@ -25,6 +25,8 @@ pub(crate) enum Stop {
     Corrupt(Corrupt),
     /// The orchestration fails with this exception.
     Failed(PyErr),
+    /// The same, and it is the user's code that raised it.
+    Raised(PyErr),
     /// Another worker may have the version that the history asks for.
     VersionNotRegistered,
 }
@@ -63,6 +65,8 @@ pub(super) struct Turn<'a, 'py> {
     registry: &'a Bound<'py, PyAny>,
     log: &'a Log<'py>,
     context: Bound<'py, RuntimeContext>,
+    /// The orchestrator, once it was started in this turn.
+    function: Option<Bound<'py, PyAny>>,
     routine: Option<Routine<'py>>,
     awaited: Option<Bound<'py, Task>>,
 }
@@ -70,7 +74,7 @@ pub(super) struct Turn<'a, 'py> {
 impl<'a, 'py> Turn<'a, 'py> {
     /// Of an orchestrator that has not started yet.
     pub(super) fn new(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, context: Bound<'py, RuntimeContext>) -> Self {
-        Self { py: context.py(), registry, log, context, routine: None, awaited: None }
+        Self { py: context.py(), registry, log, context, function: None, routine: None, awaited: None }
     }
 
     /// Of an orchestrator that has lived through earlier turns.
@@ -80,7 +84,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         context.get().set_replaying(true);
         let routine = Routine { iterator: execution.iterator.into_bound(py), takes_results: execution.takes_results };
         let awaited = Some(execution.awaited.into_bound(py));
-        Self { py, registry, log, context, routine: Some(routine), awaited }
+        Self { py, registry, log, context, function: None, routine: Some(routine), awaited }
     }
 
     /// Its context.
@@ -109,11 +113,18 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     /// Applies all events of a request, except for the first `seen` ones of its past.
     pub(super) fn run(&mut self, request: &Request<'_>, seen: usize) -> Result<(), Stop> {
+        let applied_before = self.events_applied();
         let mut past = request.past_events();
         if seen > 0 {
             past.nth(seen - 1).transpose()?;
         }
-        self.apply_all(past, request.past_count)?;
+        match self.apply_all(past, request.past_count) {
+            Err(Stop::Raised(error)) => {
+                let applied = seen + self.events_applied() - applied_before;
+                return Err(self.raised_in_the_past(error, request.past_events().skip(applied)));
+            }
+            applied => applied?,
+        }
         self.log.unconfirmed(self.context.get())?;
         self.context.get().set_replaying(false);
         self.apply_all(request.new_events(), request.new_count)
@@ -162,6 +173,28 @@ impl<'a, 'py> Turn<'a, 'py> {
         Ok(())
     }
 
+    fn events_applied(&self) -> usize {
+        self.context.get().lock().orchestration.events_applied()
+    }
+
+    /// The user's code raised while replaying. If it did so when the history was made, the history goes on with no call that
+    /// the code has not made before.
+    fn raised_in_the_past<'e>(&self, raised: PyErr, rest: impl Iterator<Item = Result<Span<'e>, Corrupt>>) -> Stop {
+        let details = failures::details(self.py, &raised);
+        self.context.get().lock().orchestration.fail(details);
+        for raw in rest {
+            let event = match raw.and_then(Event::decode) {
+                Ok(event) => event,
+                Err(corrupt) => return Stop::Corrupt(corrupt),
+            };
+            let applied = self.context.get().lock().orchestration.apply(&event);
+            if let Err(error @ Error::NonDeterminism(_)) = applied {
+                return self.engine_error_after(error, Some(&raised));
+            }
+        }
+        Stop::Raised(raised)
+    }
+
     /// Applies events that had to wait until now.
     pub(super) fn apply_released(&mut self) -> Result<(), Stop> {
         loop {
@@ -197,10 +230,17 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn engine_error(&self, error: Error) -> Stop {
+        self.engine_error_after(error, None)
+    }
+
+    fn engine_error_after(&self, error: Error, raised: Option<&PyErr>) -> Stop {
         self.context.get().lock().orchestration.discard_actions();
         match error {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
-            error => Stop::Failed(failures::engine_error(self.py, &error, self.routine())),
+            error => {
+                let code = Code { function: self.function.as_ref(), routine: self.routine(), raised };
+                Stop::Failed(failures::engine_error(self.py, &error, &code))
+            }
         }
     }
 
@@ -230,7 +270,8 @@ impl<'a, 'py> Turn<'a, 'py> {
             self.context.get().lock().orchestration.set_version_used(version);
         }
         let input = self.context.get().read_input(self.py, start.input)?;
-        let returned = function.call1((&self.context, input))?;
+        let function = self.function.insert(function);
+        let returned = function.call1((&self.context, input)).map_err(Stop::Raised)?;
         match Routine::of(&returned)? {
             Some(routine) => {
                 self.routine = Some(routine);
@@ -267,7 +308,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     fn send(&self, value: Bound<'py, PyAny>) -> Result<Option<Bound<'py, Task>>, Stop> {
         let Some(routine) = &self.routine else { return Ok(None) };
         let value = if routine.takes_results { value } else { self.py.None().into_bound(self.py) };
-        match routine.iterator.send(&value)? {
+        match routine.iterator.send(&value).map_err(Stop::Raised)? {
             PySendResult::Next(yielded) => Self::task(yielded).map(Some),
             PySendResult::Return(result) => self.complete(&result).map(|()| None),
         }
@@ -286,7 +327,7 @@ impl<'a, 'py> Turn<'a, 'py> {
                 let result = error.value(self.py).getattr(intern!(self.py, "value"))?;
                 self.complete(&result).map(|()| None)
             }
-            Err(error) => Err(Stop::Failed(error)),
+            Err(error) => Err(Stop::Raised(error)),
         }
     }
 
@@ -294,7 +335,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         yielded.cast_into::<Task>().map_err(|error| {
             let yielded = error.into_inner();
             let class = yielded.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
-            Stop::Failed(PyTypeError::new_err(format!(
+            Stop::Raised(PyTypeError::new_err(format!(
                 "The orchestrator yielded or awaited an object of type {class}, which is no durable task. Only tasks that the \
                  context returned (call_activity, create_timer, …), when_all and when_any can be waited for; do everything \
                  else in an activity."
