@@ -30,13 +30,11 @@ pub(super) fn timer_created<'a, H: Host>(this: &mut Orchestration<H>, event: &Ev
     strike(this, event, Method::CreateTimer, None, || Ok(None))
 }
 
-/// Workers without `send_event` pass over this event, so there may be histories that have one and code that made no such
-/// call. Where the code asks for nothing under the event's id there is nothing to contradict, and it has no effect.
-pub(super) fn event_sent<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-    if this.actions.get(event.id).is_none() {
-        return Ok(Step::Continue);
-    }
-    let sent = EventSent::decode(event.body())?;
+pub(super) fn event_sent<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+    sent: &EventSent<'a>,
+) -> Result<Step<'a, H>, Error> {
     strike(this, event, Method::SendEvent, Some(sent.name), || Ok(None))
 }
 

@@ -9,7 +9,17 @@ use crate::wire::{Event, EventRaised, Span};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     let raised = EventRaised::decode(event.body())?;
-    let name = fold_case(raised.name);
+    arrives(this, raised.name, raised.input)
+}
+
+/// An external event is there, whichever way it came.
+#[inline]
+pub(super) fn arrives<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    name: &str,
+    input: Option<Span<'a>>,
+) -> Result<Step<'a, H>, Error> {
+    let name = fold_case(name);
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
     if !carried_over && let Some(waiters) = this.waiters.get_mut(&name) {
@@ -18,12 +28,12 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
             this.waiters.remove(&name);
         }
         if let Some(waiter) = waiter {
-            return Ok(Step::Complete(waiter.task, raised.input));
+            return Ok(Step::Complete(waiter.task, input));
         }
     }
     let since = this.buffered_ever;
     this.buffered_ever += 1;
     let buffered = this.buffered.entry(name).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
-    buffered.payloads.push_back(raised.input.map(Span::text).transpose()?.map(Box::from));
+    buffered.payloads.push_back(input.map(Span::text).transpose()?.map(Box::from));
     Ok(Step::Ignored(Notice::Buffered))
 }

@@ -3,6 +3,7 @@
 mod completed;
 mod confirmed;
 mod event_raised;
+mod event_sent;
 mod execution_started;
 mod failed;
 mod orchestrator_started;
@@ -34,7 +35,7 @@ impl<H: Host> Orchestration<H> {
             EventType::TaskScheduled => confirmed::task_scheduled(self, event),
             EventType::SubOrchestrationInstanceCreated => confirmed::sub_orchestration_created(self, event),
             EventType::TimerCreated => confirmed::timer_created(self, event),
-            EventType::EventSent => confirmed::event_sent(self, event),
+            EventType::EventSent => event_sent::apply(self, event),
             EventType::TaskCompleted => completed::apply(self, event, "taskCompleted"),
             EventType::SubOrchestrationInstanceCompleted => {
                 completed::apply(self, event, "subOrchestrationInstanceCompleted")

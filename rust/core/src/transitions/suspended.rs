@@ -1,6 +1,6 @@
 //! `executionSuspended` and `executionResumed`: between them, events wait.
 
-use super::orchestrator_started;
+use super::{event_sent, orchestrator_started};
 use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Step};
 use crate::wire::{Event, EventType};
@@ -15,8 +15,8 @@ pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>
         | EventType::ExecutionSuspended
         | EventType::TaskScheduled
         | EventType::TimerCreated
-        | EventType::EventSent
         | EventType::SubOrchestrationInstanceCreated => return Ok(false),
+        EventType::EventSent if !event_sent::waits(this, event)? => return Ok(false),
         // What the turn reported that resumes stands in its first event, and is needed for all that waited before it.
         EventType::OrchestratorStarted => orchestrator_started::collect_version(this, event)?,
         _ => {}

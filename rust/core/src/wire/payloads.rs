@@ -361,8 +361,11 @@ impl<'a> Terminated<'a> {
 /// `EventSentEvent`: which event the history sent to another instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventSent<'a> {
+    /// The instance that it was sent to; text that is not checked.
+    pub instance_id: Span<'a>,
     /// The event's name; text that is not checked.
     pub name: Span<'a>,
+    input: Option<Span<'a>>,
 }
 
 impl<'a> EventSent<'a> {
@@ -371,10 +374,18 @@ impl<'a> EventSent<'a> {
         let mut this = Self::default();
         let mut reader = Reader::new(body);
         while let Some((number, field)) = reader.next()? {
-            if number == 2 {
-                this.name = field.span(number)?;
+            match number {
+                1 => this.instance_id = field.span(number)?,
+                2 => this.name = field.span(number)?,
+                3 => this.input = Some(field.span(number)?),
+                _ => {}
             }
         }
         Ok(this)
+    }
+
+    /// The payload's JSON; not yet checked to be text.
+    pub fn input(&self) -> Result<Option<Span<'a>>, Corrupt> {
+        self.input.map_or(Ok(None), Span::string_value)
     }
 }

@@ -1,4 +1,5 @@
-//! Events for other instances: sent once, confirmed like every action, and not lost when the sender ends.
+//! Events for other instances: sent once, confirmed like every action, and not lost when the sender ends. Some sidecars deliver
+//! them as they are.
 
 use durabletask_core::Input;
 use durabletask_core::error::{Error, Found};
@@ -15,7 +16,11 @@ async fn sender(context: Context, _: Option<String>) -> Ended {
 }
 
 fn sent(turns: History, id: i32, name: &str) -> History {
-    let event = pb::EventSentEvent { instance_id: "other".into(), name: name.into(), input: None };
+    sent_to("other", turns, id, name)
+}
+
+fn sent_to(target: &str, turns: History, id: i32, name: &str) -> History {
+    let event = pb::EventSentEvent { instance_id: target.into(), name: name.into(), input: Some("1".into()) };
     turns.event(pb::history_event::EventType::EventSent(event)).last(|event| event.event_id = id)
 }
 
@@ -76,4 +81,47 @@ fn nothing_is_sent_by_code_that_has_parted_with_its_history() {
 fn a_sent_event_that_no_call_asks_for_is_passed_over() {
     let turns = sent(history("i").started("o"), 9, "Go").new_turn().raised("go", None);
     play(&turns, async |context, _| Ok(context.wait("go").await?)).gives(answer(&turns).completes(1, None));
+}
+
+/// durabletask-go and Dapr hand the sender's `eventSent` to the target, under the sender's id.
+#[test]
+fn an_event_arrives_as_it_was_sent() {
+    let turns = sent_to("i", history("i").started("o"), 1, "GO");
+    let turn = play(&turns, async |context, _| {
+        let other = context.activity("a");
+        let event = context.wait("go").await?;
+        other.await?;
+        Ok(event)
+    });
+    turn.gives(answer(&turns).schedules(1, "a", 0));
+
+    let turns = turns.scheduled(1, "a").new_turn().completed(1, "2");
+    let turn = play(&turns, async |context, _| {
+        let other = context.activity("a");
+        let event = context.wait("go").await?;
+        other.await?;
+        Ok(event)
+    });
+    turn.gives(answer(&turns).completes(2, "1"));
+}
+
+#[test]
+fn an_event_that_an_instance_sends_to_itself_arrives_once() {
+    let turns = sent_to("i", history("i").started("o"), 1, "Go").new_turn();
+    let turns = sent_to("i", turns, 1, "Go");
+    let turn = play(&turns, async |context, _| {
+        context.send_event("i", "Go", json("1"));
+        let first = context.wait("Go").await?;
+        context.set_custom_status(first.as_deref());
+        Ok(context.wait("Go").await?)
+    });
+    turn.gives(answer(&turns).status("1"));
+}
+
+#[test]
+fn an_event_that_arrives_as_it_was_sent_waits_while_the_instance_is_suspended() {
+    let turns = sent_to("i", history("i").started("o").suspended(), 1, "Go");
+    play(&turns, async |context, _| Ok(context.wait("Go").await?)).gives(answer(&turns));
+    let turns = turns.resumed();
+    play(&turns, async |context, _| Ok(context.wait("Go").await?)).gives(answer(&turns).completes(1, "1"));
 }

@@ -107,7 +107,11 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
             );
         }
         Body::EventSent(theirs) => {
-            assert_eq!(EventSent::decode(body).expect(readable).name.bytes, theirs.name.as_bytes());
+            let ours = EventSent::decode(body).expect(readable);
+            assert_eq!(
+                (ours.instance_id.bytes, ours.name.bytes, ours.input().expect(readable).map(readable_text)),
+                (theirs.instance_id.as_bytes(), theirs.name.as_bytes(), payload(theirs.input.as_ref()))
+            );
         }
         Body::TaskCompleted(theirs) => {
             let ours = TaskCompleted::decode(body).expect(readable);
