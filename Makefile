@@ -93,6 +93,16 @@ test-examples: develop ## Run the examples as tests
 test-compat: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run durabletask-dapr 0.17.4 and dapr-ext-workflow
 	@$(PYTEST) tests/compat
 
+ADDRESS ?=
+KIND ?= dapr
+
+# One test after the other: work goes to any worker that is connected, and each test has its own code.
+.PHONY: test-sidecar
+test-sidecar: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run tests on a running sidecar (ADDRESS=host:port KIND=dapr|durabletask-go)
+	@[ -n '$(ADDRESS)' ] || { echo 'expected ADDRESS=host:port, where a sidecar is listening' >&2; exit 2; }
+	@DURABLETASK_TEST_SIDECAR='$(ADDRESS)' DURABLETASK_TEST_SIDECAR_KIND='$(KIND)' \
+		$(PY) -m pytest -n 0 $(PYTEST_ARGS) tests/e2e tests/examples/test_examples.py tests/compat
+
 PROGRAMS ?= 2000
 SEED ?=
 

@@ -1,4 +1,4 @@
-"""The asyncio client, with a worker, on the embedded sidecar."""
+"""The asyncio client, with a worker, on a sidecar."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 
 from durabletask.aio import AsyncTaskHubGrpcClient
 from durabletask.client import OrchestrationStatus
-from durabletask.sidecar import Sidecar
 from durabletask.task import OrchestrationContext
 from durabletask.worker import TaskHubGrpcWorker
+
+from support.sidecar import sidecar_address
 
 SOON = 30
 
@@ -28,11 +29,11 @@ def wait_for_go(ctx: OrchestrationContext, _: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with Sidecar() as sidecar, TaskHubGrpcWorker(host_address=sidecar.address) as worker:
+    with sidecar_address() as address, TaskHubGrpcWorker(host_address=address) as worker:
         worker.add_orchestrator(echo)
         worker.add_orchestrator(wait_for_go)
         worker.start()
-        yield sidecar.address
+        yield address
 
 
 def test_many_orchestrations_are_waited_for_at_once(address: str) -> None:

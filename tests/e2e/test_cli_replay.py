@@ -18,10 +18,11 @@ from durabletask.cli import main
 from durabletask.cli._replay import _Progress
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from durabletask.replay import CheckStatus, Replayer, export_history, history_bytes
-from durabletask.sidecar import Sidecar
 from durabletask.worker import TaskHubGrpcWorker
 
 from recordings import scenarios
+from support.fake_sidecar import FakeSidecar
+from support.sidecar import sidecar_address
 
 COMMAND = Path(sys.executable).parent / "durabletask"
 
@@ -59,11 +60,11 @@ class Hub(NamedTuple):
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     with (
-        Sidecar() as sidecar,
-        TaskHubGrpcWorker(host_address=sidecar.address) as worker,
-        TaskHubGrpcClient(host_address=sidecar.address) as client,
+        sidecar_address() as address,
+        TaskHubGrpcWorker(host_address=address) as worker,
+        TaskHubGrpcClient(host_address=address) as client,
     ):
-        yield Hub(sidecar.address, client, worker)
+        yield Hub(address, client, worker)
 
 
 def order(ctx: task.OrchestrationContext, _: object) -> Generator[task.Task[Any], Any, Any]:
@@ -77,29 +78,29 @@ def test_an_exported_history_replays_until_the_code_is_changed(hub: Hub, tmp_pat
     for name in ("reserve", "charge"):
         hub.worker._registry.add_named_activity(name, lambda _ctx, _input: None)
     hub.worker.start()
-    hub.client.schedule_new_orchestration(order, instance_id="one")
-    hub.client.raise_orchestration_event("one", "paid")
-    hub.client.wait_for_orchestration_completion("one", timeout=30)
+    one = hub.client.schedule_new_orchestration(order)
+    hub.client.raise_orchestration_event(one, "paid")
+    hub.client.wait_for_orchestration_completion(one, timeout=30)
 
-    exported = run(tmp_path, "history", "export", "one", "--address", hub.address, "-o", "one.json")
+    exported = run(tmp_path, "history", "export", one, "--address", hub.address, "-o", "one.json")
     assert exported.returncode == 0, exported.stderr
-    to_stdout = run(tmp_path, "history", "export", "one", "--address", hub.address)
+    to_stdout = run(tmp_path, "history", "export", one, "--address", hub.address)
     content, printed = json.loads((tmp_path / "one.json").read_text()), json.loads(to_stdout.stdout)
     assert content["events"] == printed["events"]
-    assert (content["instance_id"], content["name"]) == ("one", "order")
+    assert (content["instance_id"], content["name"]) == (one, "order")
 
     (tmp_path / "shop.py").write_text(APP.format(second="charge"))
     good = run(tmp_path, "replay", "--app", "shop:app", "one.json")
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout.splitlines() == [
-        f"ok                one.json (order one, {len(content['events'])} events)",
+        f"ok                one.json (order {one}, {len(content['events'])} events)",
         "1 history: 1 ok",
     ]
 
     (tmp_path / "shop.py").write_text(APP.format(second="bill"))
     bad = run(tmp_path, "replay", "--app", "shop:app", "one.json")
     assert bad.returncode == 1, bad.stderr
-    assert "NON-DETERMINISTIC one.json (order one, " in bad.stdout
+    assert f"NON-DETERMINISTIC one.json (order {one}, " in bad.stdout
     assert "called call_activity('charge') with ID=2" in bad.stdout
     assert "called call_activity('bill') instead" in bad.stdout
     assert 'shop.py:4 in order: yield ctx.call_activity("bill")' in bad.stdout
@@ -120,11 +121,11 @@ def test_the_worker_of_a_program_and_a_directory_are_taken(hub: Hub, tmp_path: P
     hub.worker.add_orchestrator(order)
     hub.worker._registry.add_named_activity("reserve", lambda _ctx, _input: None)
     hub.worker.start()
-    hub.client.schedule_new_orchestration(order, instance_id="one")
-    hub.client.wait_for_orchestration_start("one", timeout=30)
+    one = hub.client.schedule_new_orchestration(order)
+    hub.client.wait_for_orchestration_start(one, timeout=30)
     histories = tmp_path / "histories" / "of-today"
     histories.mkdir(parents=True)
-    run(tmp_path, "history", "export", "one", "--address", hub.address, "-o", f"{histories}/1.json")
+    run(tmp_path, "history", "export", one, "--address", hub.address, "-o", f"{histories}/1.json")
     program = APP.format(second="charge") + (
         "from durabletask.worker import TaskHubGrpcWorker\n"
         "worker = TaskHubGrpcWorker()\n"
@@ -142,6 +143,18 @@ def test_an_instance_that_does_not_exist_is_not_exported(hub: Hub, tmp_path: Pat
     assert exported.returncode == 1
     assert "nobody: the sidecar at " in exported.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_history_is_not_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So durabletask-go answers for an instance that does not exist."""
+    file = tmp_path / "it.json"
+    with FakeSidecar() as sidecar:
+        arguments = ["nobody", "--address", sidecar.address, "-o", str(file)]
+        assert main(["history", "export", *arguments]) == 1
+    assert "has no history of this instance" in capsys.readouterr().err
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
@@ -216,17 +229,22 @@ def test_histories_of_all_kinds_of_runs_replay(hub: Hub) -> None:
     hub.worker.start()
     client = hub.client
     ended = [instance for _, start in scenarios.SCENARIOS.values() for instance in start(client)]
-    for name in ("waiting", "suspended"):
-        client.schedule_new_orchestration(scenarios.three_events, instance_id=name)
-        client.wait_for_orchestration_start(name, timeout=30)
-    client.suspend_orchestration("suspended")
-    client.raise_orchestration_event("suspended", "ping", data=1)
+    waiting, suspended = (
+        client.schedule_new_orchestration(scenarios.three_events) for _ in range(2)
+    )
+    for instance in (waiting, suspended):
+        client.wait_for_orchestration_start(instance, timeout=30)
+    client.suspend_orchestration(suspended)
+    client.raise_orchestration_event(suspended, "ping", data=1)
     for instance in ended:
         client.wait_for_orchestration_completion(instance, timeout=60)
 
     replayer = Replayer.from_worker(hub.worker)
     met = Counter[str]()
+    mine = (*ended, waiting, suspended)
     for instance in client.list_instance_ids().instance_ids:
+        if not instance.startswith(mine):  # theirs and those of their sub-orchestrations
+            continue
         state = client.get_orchestration_state(instance)
         assert state is not None
         met[str(state.runtime_status)] += 1

@@ -14,6 +14,8 @@ import pytest
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from durabletask.sidecar import Sidecar, SidecarError
 
+pytestmark = pytest.mark.sidecars("embedded", reason="the embedded one is what is tested")
+
 
 def method(channel: grpc.Channel, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
     return channel.unary_unary(f"/TaskHubSidecarService/{name}")

@@ -13,6 +13,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+pytestmark = pytest.mark.sidecars("embedded", reason="the embedded one is what is tested")
+
 COMMANDS = {
     "script": [str(Path(sys.executable).parent / "durabletask-sidecar")],
     "module": [sys.executable, "-m", "durabletask.sidecar"],

@@ -16,6 +16,8 @@ from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from durabletask.sidecar import Sidecar
 from durabletask.worker import TaskHubGrpcWorker
 
+pytestmark = pytest.mark.sidecars("embedded", reason="the embedded one is what is tested")
+
 
 def hello(_: task.ActivityContext, name: str) -> str:
     return f"Hello {name}!"

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from durabletask.sidecar import Sidecar
-
 from support.examples import EXAMPLES, PRINTED, run_example
+from support.sidecar import sidecar_address
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with Sidecar() as sidecar:
-        yield sidecar.address
+    with sidecar_address() as address:
+        yield address
 
 
 @pytest.mark.parametrize("example", PRINTED)

@@ -75,6 +75,8 @@ def run_export(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         return _failed(f"{instance_id}: {error}")
+    if not exported["events"]:  # durabletask-go's answer for an instance that does not exist
+        return _failed(f"{instance_id}: the sidecar at {address} has no history of this instance")
     text = json.dumps(exported, indent=1, ensure_ascii=False) + "\n"
     if arguments.output is None:
         sys.stdout.write(text)

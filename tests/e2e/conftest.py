@@ -1,0 +1,25 @@
+"""Which tests of this folder run on which sidecars: see `support.sidecar`."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.sidecar import GIVEN, KIND, KINDS
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if KIND not in KINDS:
+        raise pytest.UsageError(
+            f"DURABLETASK_TEST_SIDECAR_KIND: expected one of {', '.join(KINDS)}, found {KIND!r}"
+        )
+    config.addinivalue_line(
+        "markers", "sidecars(*kinds, reason): runs on these kinds of sidecars alone; why is said"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        marker = item.get_closest_marker("sidecars")
+        if marker is not None and KIND not in marker.args:
+            reason = f"not on {KIND} at {GIVEN}: {marker.kwargs['reason']}"
+            item.add_marker(pytest.mark.skip(reason=reason))
