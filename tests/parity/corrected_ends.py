@@ -17,6 +17,7 @@ class EndingContext(worker._RuntimeOrchestrationContext):  # type: ignore[misc]
     def __init__(self, instance_id: str) -> None:
         super().__init__(instance_id)
         self.raised: Exception | None = None
+        self.given_up: list[Any] = []
         self._ended_at = 0
 
     def set_complete(self, result: Any, status: Any, is_result_encoded: bool = False) -> None:
@@ -53,12 +54,15 @@ class EndingContext(worker._RuntimeOrchestrationContext):  # type: ignore[misc]
             raise task.NonDeterminismError("the code had ended")
 
     def _retries(self, event: Any) -> bool:
-        """Whether this may be a call that had failed before, or the pause before it."""
+        """Whether this may be a call that had failed before, or the pause before it; also of a call whose
+        retry timeout is over, which 0.17.4 may have judged otherwise.
+        """
         calls = [
             getattr(each, "_retryable_parent", None) or each
             for each in self._pending_tasks.values()
         ]
         retried = [each for each in calls if getattr(each, "_attempt_count", 1) > 1]
+        retried += self.given_up
         if event.HasField("timerCreated"):
             return bool(retried)
         confirmed = getattr(event, event.WhichOneof("eventType"))

@@ -147,6 +147,8 @@ class Executor(Plain):
                 return
             if isinstance(pending, task.RetryableTask):
                 pending.last_failure = _failure(ctx, event)
+                if kind.endswith("Failed") and _expired(pending):
+                    ctx.given_up.append(pending)
             if "retry_timeout" in active and pause and _expired(pending._retryable_parent):
                 took_effect("retry_timeout")
                 ctx._pending_tasks.pop(action_id)
@@ -174,6 +176,7 @@ class Executor(Plain):
     def give_up(self, ctx: Any, call: Any) -> None:
         """Fail a call as its last attempt has failed."""
         ctx.made.clear()
+        ctx.given_up.append(call)
         call.fail(*call.last_failure)
         try:
             ctx.resume()

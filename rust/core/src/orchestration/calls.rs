@@ -145,6 +145,15 @@ impl<H: Host> Orchestration<H> {
         self.release_early(id);
     }
 
+    /// Notes that a call is not tried again since its time is over.
+    #[cold]
+    pub(crate) fn give_up(&mut self, call: &Call<H>) {
+        let given_up = (call.target.method(), Name::clone(&call.name));
+        if !self.given_up.contains(&given_up) {
+            self.given_up.push(given_up);
+        }
+    }
+
     fn schedule(&mut self, id: i32, call: Call<H>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
         if let Some(policy) = retry {
             let first_scheduled = self.now;

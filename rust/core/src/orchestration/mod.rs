@@ -17,12 +17,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::outcome::Outcome;
 pub use self::step::{LastFailure, Notice, Start, Step};
-use crate::action::{Call, PendingActions};
-use crate::error::CallName;
+use crate::action::{Call, Name, PendingActions};
+use crate::error::{CallName, Method};
 use crate::external_events::{Buffered, EventTimer, Waiter};
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
-use crate::wire::Event;
+use crate::wire::{Event, EventType};
 
 /// What the engine keeps for its host without looking inside.
 pub trait Host {
@@ -87,10 +87,14 @@ pub struct Orchestration<H: Host> {
     pub(crate) buffered_ever: u64,
     /// Completions that arrived before the code made the call that they complete.
     pub(crate) early: FxHashMap<i32, Vec<Waiting>>,
+    /// Retried calls that were given up since their time was over; other workers may have judged so later.
+    pub(crate) given_up: Vec<(Method, Name)>,
 
     pub(crate) suspended: bool,
     /// Events that wait for the execution to be resumed.
     pub(crate) held: VecDeque<Waiting>,
+    /// What was confirmed since the execution was suspended.
+    pub(crate) confirmed_while_suspended: FxHashSet<(i32, EventType)>,
     /// Early completions whose calls were made, to be applied before all that is released.
     pub(crate) due: VecDeque<Waiting>,
     /// Events whose time has come, to be applied before the next of the history.
@@ -126,8 +130,10 @@ impl<H: Host> Orchestration<H> {
             buffered: FxHashMap::default(),
             buffered_ever: 0,
             early: FxHashMap::default(),
+            given_up: Vec::new(),
             suspended: false,
             held: VecDeque::new(),
+            confirmed_while_suspended: FxHashSet::default(),
             due: VecDeque::new(),
             released: VecDeque::new(),
             reapplied: None,

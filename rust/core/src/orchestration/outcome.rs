@@ -66,7 +66,8 @@ impl<H: Host> Orchestration<H> {
 
     /// Takes the end of the code back if the past confirms a call that it had not made by then, since the execution that
     /// made the history did not end there; says how the code had ended. What had been called by then may be confirmed
-    /// later: there are workers that hang where this one goes on. Nobody knows under which ids such a worker's retries go on.
+    /// later: there are workers that hang where this one goes on. Nobody knows under which ids such a worker's retries go on,
+    /// or whether it made more of them than this one.
     #[cold]
     pub(crate) fn withdraw_end(&mut self, id: i32, method: Method, name: Option<Span<'_>>) -> Option<End> {
         let (made, end) = match &self.outcome {
@@ -84,17 +85,18 @@ impl<H: Host> Orchestration<H> {
         Some(end)
     }
 
-    /// Whether a call that has failed before goes on by this call, or by the timer before it.
+    /// Whether a call that has failed before may go on by this call, or by the timer before it.
     fn is_retried(&self, method: Method, name: Option<Span<'_>>) -> bool {
-        let is_part_of = |retry: &Retry<H>| {
+        let is_named = |its_method: Method, its_name: &str| {
             method == Method::CreateTimer
-                || (method == retry.call.target.method()
-                    && name.is_some_and(|name| name.bytes == retry.call.name.as_bytes()))
+                || (method == its_method && name.is_some_and(|name| name.bytes == its_name.as_bytes()))
         };
-        self.tasks.values().any(|pending| match pending {
-            Pending::RetryTimer(retry) | Pending::Retryable(retry) => retry.attempt > 1 && is_part_of(retry),
-            Pending::Plain(_) | Pending::EventTimer(_) => false,
-        })
+        let is_part_of = |retry: &Retry<H>| is_named(retry.call.target.method(), &retry.call.name);
+        self.given_up.iter().any(|(method, name)| is_named(*method, name))
+            || self.tasks.values().any(|pending| match pending {
+                Pending::RetryTimer(retry) | Pending::Retryable(retry) => retry.attempt > 1 && is_part_of(retry),
+                Pending::Plain(_) | Pending::EventTimer(_) => false,
+            })
     }
 
     pub(crate) fn end(&mut self, outcome: impl FnOnce(i32) -> Outcome<H>) {

@@ -33,7 +33,12 @@ fn apply<'a, H: Host>(
         Ok(Pending::EventTimer(_)) => return Ok(Step::Continue),
         Ok(Pending::Retryable(mut retry)) => {
             match retry.policy.next_delay(retry.attempt, failed.error_type()?, retry.first_scheduled, this.now) {
-                None => retry.task,
+                None => {
+                    if retry.policy.is_expired(retry.first_scheduled, this.now) {
+                        this.give_up(&retry.call);
+                    }
+                    retry.task
+                }
                 Some(delay) => {
                     let fire_at = match delay {
                         Delay::Micros(micros) => this.now.checked_add(micros),

@@ -14,6 +14,7 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
             if retry.policy.is_expired(retry.first_scheduled, this.now)
                 && let Some(failure) = retry.last_failure.take()
             {
+                this.give_up(&retry.call);
                 return Ok(Step::GiveUp(retry.task, failure));
             }
             let id = this.next_id();

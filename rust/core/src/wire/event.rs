@@ -5,7 +5,7 @@ use super::usual;
 use crate::time::Timestamp;
 
 /// The event types of `HistoryEvent.eventType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventType {
     /// Field 3.
     ExecutionStarted,

@@ -6,6 +6,7 @@ use durabletask_core::wire::{
 };
 use durabletask_core::{Error, Input};
 use durabletask_proto as pb;
+use pb::orchestrator_action::OrchestratorActionType;
 use pb::prost::Message;
 
 use crate::support::answer::answer;
@@ -168,6 +169,40 @@ fn a_retry_may_go_on_after_the_end_under_any_id() {
     turn.gives(answer(&turns).completes(2, "1"));
     let turn = play(&failed().scheduled(2, "b").new_turn(), returns);
     assert!(matches!(turn.error, Some(Error::NonDeterminism(_))), "another call is no retry: {:?}", turn.error);
+}
+
+/// 0.17.4 compares a retry timeout with the clock on its wall, and only before the pause.
+#[test]
+fn a_retry_that_is_given_up_for_its_timeout_may_have_gone_on() {
+    let policy = durabletask_core::retry::RetryPolicy {
+        first_interval: 1_000_000,
+        max_attempts: 9,
+        backoff_coefficient: 1.0,
+        max_interval: None,
+        timeout: Some(2_500_000),
+        non_retryable_error_types: [].into(),
+    };
+    let until_failed = move |context: Context, _: Option<String>| {
+        let call = context.retried("a", &policy);
+        async move { Ok(Some(call.await.is_err().to_string())) }
+    };
+    let failed =
+        || history("i").started("o").scheduled(1, "a").turn().failed(1, "E", "m").timer_created(2, at(2)).turn();
+    let after_the_pause = || failed().turn().timer_fired(2, at(2)).scheduled(3, "a").turn();
+    let before_the_pause = failed().timer_fired(2, at(2)).scheduled(3, "a").turn().failed(3, "E", "m");
+    for turns in [
+        after_the_pause().completed(3, None).new_turn(),
+        before_the_pause.timer_created(4, at(4)).turn().timer_fired(4, at(4)).scheduled(5, "a").new_turn(),
+    ] {
+        let turn = play(&turns, until_failed.clone());
+        assert!(turn.error.is_none(), "{:?}", turn.error);
+        let ends = turn.response.actions.iter().filter(|action| {
+            matches!(action.orchestrator_action_type, Some(OrchestratorActionType::CompleteOrchestration(_)))
+        });
+        assert_eq!((ends.count(), turn.response.actions.len()), (1, 1));
+    }
+    let turns = after_the_pause().scheduled(4, "b").new_turn();
+    assert!(play(&turns, until_failed).error.is_some(), "another call is no retry");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Suspension: events wait in order until the execution is resumed, all but an end from outside.
 
+use durabletask_core::Error;
+
 use crate::support::answer::answer;
 use crate::support::history::{at, history};
 use crate::support::host::play;
@@ -44,6 +46,40 @@ fn held_events_come_before_the_ones_after_the_resumption() {
     let turns = history("i").started("o").suspended().new_turn().raised("e", "1").resumed().raised("e", "2");
     let turn = play(&turns, async |context, _| list(&[context.wait("e").await?, context.wait("e").await?]));
     turn.gives(answer(&turns).completes(1, r#"[Some("1"), Some("2")]"#));
+}
+
+/// 0.17.4 lets confirmations wait, and sends unconfirmed actions again in every turn of the suspension.
+#[test]
+fn what_was_confirmed_while_suspended_may_be_confirmed_again() {
+    let script = async |context: Context, _: Option<String>| {
+        let (activity, timer, sub) = (context.activity("a"), context.timer(5), context.sub("s"));
+        list(&[activity.await?, timer.await?, sub.await?])
+    };
+    let mut turns = history("i").started("o").suspended();
+    for _ in 0..3 {
+        turns = turns.scheduled(1, "a").timer_created(2, at(5)).sub_created(3, "s").turn();
+    }
+    let turns = turns.completed(1, "1").completed(1, "2").new_turn().resumed();
+    let turn = play(&turns, script);
+    assert!(turn.error.is_none(), "{:?}", turn.error);
+    turn.gives(answer(&turns));
+    assert_eq!(turn.outstanding, (2, 0));
+}
+
+#[test]
+fn another_call_confirmed_while_suspended_is_still_found_out() {
+    let script = async |context: Context, _: Option<String>| {
+        context.activity("a");
+        for_ever().await
+    };
+    for parted in [
+        history("i").started("o").suspended().scheduled(1, "a").turn().timer_created(1, at(5)).new_turn(),
+        history("i").started("o").suspended().scheduled(1, "a").turn().scheduled(2, "a").new_turn(),
+        history("i").started("o").suspended().scheduled(1, "a").resumed().turn().scheduled(1, "a").new_turn(),
+    ] {
+        let turn = play(&parted, script);
+        assert!(matches!(turn.error, Some(Error::NonDeterminism(_))), "{:?}", turn.error);
+    }
 }
 
 #[test]
