@@ -60,6 +60,8 @@ class History:
         self._turn: list[bytes] = []
         self._now = START
         self._last_id = 0
+        self._past_count = 0
+        self._sent = (0, 0)
         self.events = 0
         self.turn()
         self._add(
@@ -73,6 +75,7 @@ class History:
         """Make all that was new past and begin the next turn."""
         for event in self._turn:
             self._past += message((3, event))
+        self._past_count += len(self._turn)
         self._turn.clear()
         self._now += 15 * MILLISECOND + 271_828
         self._turn_began = self._now
@@ -140,10 +143,21 @@ class History:
         """An external event has arrived."""
         self._add(EVENT_RAISED, (1, name), (2, text(json.dumps(data))), router=False)
 
-    def encode(self) -> bytes:
-        """Serialize the OrchestratorRequest."""
-        head = message((1, INSTANCE), (2, text(EXECUTION)))
-        return head + bytes(self._past) + b"".join(message((4, event)) for event in self._turn)
+    def encode(self, *, delta: bool = False) -> bytes:
+        """Serialize the OrchestratorRequest.
+
+        Args:
+            delta: leave out the past of the request before this one, as sidecars do that know the worker to have it.
+        """
+        events, size = self._sent
+        self._sent = (self._past_count, len(self._past))
+        request = bytearray(message((1, INSTANCE), (2, text(EXECUTION))))
+        request += memoryview(self._past)[size if delta else 0 :]
+        for event in self._turn:
+            request += message((4, event))
+        if delta:
+            request += message((9, message((1, events))))
+        return bytes(request)
 
     def _add(
         self, kind: int, *body: tuple[int, Value], action: int = -1, router: bool = True

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ class Contestant:
 
     def _request(self, workload: Workload, steps: int) -> bytes:
         dialect = DIALECTS.get(self.kind)
-        return b"" if dialect is None else workload.request(dialect, steps)
+        return b"" if dialect is None else _encoded(workload, dialect, steps)
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -169,6 +170,12 @@ class Contestant:
                 f"{self.kind}, run by {self.python}, cannot {command['do']}: {answer['error']}"
             )
         return answer
+
+
+@lru_cache(maxsize=2)
+def _encoded(workload: Workload, dialect: Dialect, steps: int) -> bytes:
+    """A history is built once for all who replay it next."""
+    return workload.request(dialect, steps)
 
 
 def completed_with(response: bytes) -> Any:

@@ -55,7 +55,7 @@ def measure(
     for kind, contestant in running.items():
         if kind in ("dapr", "microsoft") and steps > workload.peer_limit:
             result[f"{NAMES[kind]}_left_out"] = (
-                f"grows too fast for more than {workload.peer_limit} steps"
+                f"would take too long for more than {workload.peer_limit:,} steps"
             )
             continue
         contestant.load(replayed_by(kind, workload), steps)

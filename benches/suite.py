@@ -12,22 +12,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import gil
+import idle_memory
 import memory
-
 import replay
 import report
+import warm
 from peers import ROOT, BenchError, contestants
 from workloads import WORKLOADS
 
-LENGTHS = (100, 1_000, 10_000)
-LONGEST = {"chain": 100_000}
-"""Workloads that are measured at one more length."""
+LENGTHS = (100, 1_000, 10_000, 100_000)
 
 
 def lengths(workload: str, longest: int) -> list[int]:
     """The numbers of steps at which a workload is measured."""
-    all_lengths = [*LENGTHS, *([LONGEST[workload]] if workload in LONGEST else [])]
-    return [steps for steps in all_lengths if steps <= longest]
+    return [steps for steps in LENGTHS if steps <= min(longest, WORKLOADS[workload].limit)]
 
 
 def machine() -> dict[str, Any]:
@@ -84,10 +83,24 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 results.append(result)
     found["results"] = results
     found["growth_exponents"] = report.exponents(results)
-    steps = min(max(LONGEST.values()), arguments.longest)
+    steps = min(max(LENGTHS), arguments.longest)
+    ours = pythons["ours"]
     found["memory"] = memory.compare(pythons, WORKLOADS["chain"], steps)
-    print(memory.line(found["memory"]))
+    found["warm_turns"] = warm.measure(ours)
+    found["idle_memory"] = idle_memory.measure(ours, idle_memory.INSTANCES)
+    found["heartbeat_and_overlap"] = gil.measure(pythons, steps, arguments.seconds)
+    print("\n".join(notes(found)), flush=True)
     return found
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """What was measured beside the workloads, as sentences."""
+    return [
+        memory.line(found["memory"]),
+        *warm.lines(found["warm_turns"]),
+        *idle_memory.lines(found["idle_memory"]),
+        *gil.lines(found["heartbeat_and_overlap"]),
+    ]
 
 
 def write(found: dict[str, Any], directory: Path) -> None:
@@ -113,7 +126,11 @@ def write(found: dict[str, Any], directory: Path) -> None:
         *packages,
         "",
         report.table(found["results"]),
-        f"Memory: {memory.line(found['memory'])}.",
+        "## Memory, turns of live orchestrators, and other threads",
+        "",
+        "By `benches/memory.py`, `warm.py`, `idle_memory.py` and `gil.py`, each of which says what it measures:",
+        "",
+        *(f"- {' '.join(note.split())}" for note in notes(found)),
         "",
         "![Milliseconds over steps, and ratios](replay.svg)",
     ]

@@ -31,8 +31,10 @@ class Workload:
     """What the orchestrator returns."""
     peers: str | None = None
     """The workload that the other packages and the bare generator replay in place of this one."""
-    peer_limit: int = 100_000
-    """The longest history that is worth the wait on the other packages."""
+    limit: int = 100_000
+    """The longest history that is worth the wait."""
+    peer_limit: int = 10_000
+    """The same on the other packages."""
 
     def request(self, dialect: Dialect, steps: int) -> bytes:
         """Serialize an OrchestratorRequest with a history of so many steps."""
@@ -145,7 +147,13 @@ def _sum(steps: int) -> int:
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("chain", "a call", _chain, lambda steps: _greeting(steps - 1)),
+        Workload(
+            "chain",
+            "a call",
+            _chain,
+            lambda steps: _greeting(steps - 1),
+            peer_limit=100_000,
+        ),
         Workload("fan_out", "a call, waited for by one when_all", _fan_out, _sum),
         Workload(
             "sub_orchestrations",
@@ -182,6 +190,8 @@ WORKLOADS = {
             "a call, waited for by a when_any over all that are left",
             lambda history, steps: _window(history, steps, steps),
             _sum,
+            # The orchestrator itself is quadratic: each step makes a list of all that are left, and searches it.
+            limit=10_000,
             peer_limit=1_000,
         ),
         Workload(
