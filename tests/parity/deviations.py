@@ -1,4 +1,7 @@
-"""Where this package differs from 0.17.4 on purpose: the rows of the table, and nothing else.
+"""Where this package differs from 0.17.4 on purpose: rows of the README's table, and nothing else.
+
+That is where 0.17.4 hangs, fails, loses or changes data, or does a thing twice or for nothing. Wherever
+its answer does no harm, this package gives the same.
 
 Each kind has a correction of 0.17.4 in `corrections.py`. A difference between the two engines is one of
 these deviations if and only if 0.17.4 with the corrections gives exactly our response.
@@ -21,7 +24,9 @@ KINDS: dict[str, str] = {
         "0.17.4 compares retry_timeout with the wall clock, and only before the pause, not after it"
     ),
     "falsy_carried_event": "0.17.4 drops the payload of a carried event that is falsy",
-    "rewritten_carried_event": "0.17.4 decodes the payload of a carried event and encodes it again",
+    "rewritten_carried_event": (
+        "0.17.4 decodes the payload of a carried event and encodes it again, which can change numbers"
+    ),
     "early_completion": "0.17.4 drops a completion whose call the code has not made yet",
     "completed_retry_pause": (
         "a completion under the id of a pause between attempts: 0.17.4 makes no further attempt"
