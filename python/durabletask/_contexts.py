@@ -152,11 +152,13 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
     def send_event(self, instance_id: str, name: str, *, data: Any = None) -> None:
         """Raise an external event on another orchestration, and go on.
 
-        It is sent at the end of the turn, also if the orchestration ends there. Nobody is told
-        whether the other orchestration exists: whoever needs an answer has to be sent one.
-        Sidecars drop what is sent in a turn that continues as new; wait for something in between.
-        Dapr up to 1.18 does not take turns that send events, and tries each of them for ever: raise
-        events from an activity there, by a client.
+        It is sent at the end of the turn, also if the orchestration ends or continues as new there.
+        Nobody is told whether the other orchestration exists: whoever needs an answer has to be
+        sent one.
+
+        durabletask-go drops what is sent in a turn that continues as new: there, wait for something
+        in between. Dapr up to 1.18 does not take turns that send events, and tries each of them for
+        ever: there, raise events from an activity, by a client.
 
         Args:
             instance_id: The other orchestration.

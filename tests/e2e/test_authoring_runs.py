@@ -107,6 +107,15 @@ async def notifier(ctx: Any, target: str) -> Any:
     return "sent"
 
 
+async def relay(ctx: Any, given: Any) -> Any:
+    target, is_second = given
+    if is_second:
+        return await ctx.wait_for_external_event("baton")
+    ctx.send_event(target, "go", data="from the first execution")
+    ctx.send_event(ctx.instance_id, "baton", data="for the second")
+    ctx.continue_as_new([target, True])
+
+
 ORCHESTRATORS: list[Any] = [
     coroutine,
     generator_parent,
@@ -117,6 +126,7 @@ ORCHESTRATORS: list[Any] = [
     future,
     impatient,
     notifier,
+    relay,
 ]
 
 
@@ -190,3 +200,13 @@ def test_an_event_sent_in_the_last_turn_arrives(client: TaskHubGrpcClient) -> No
     state = client.wait_for_orchestration_completion(waiting, timeout=30)
     assert state is not None
     assert result(state) == {"from": "notifier"}
+
+
+@pytest.mark.sidecars("embedded", reason="drops what is sent in a turn that continues as new")
+def test_an_event_sent_in_a_turn_that_continues_as_new_arrives(client: TaskHubGrpcClient) -> None:
+    waiting = client.schedule_new_orchestration(impatient, input=3600)
+    assert client.wait_for_orchestration_start(waiting, timeout=30) is not None
+    assert result(run(client, relay, [waiting, False])) == "for the second"
+    state = client.wait_for_orchestration_completion(waiting, timeout=30)
+    assert state is not None
+    assert result(state) == "from the first execution"

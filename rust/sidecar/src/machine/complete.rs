@@ -57,9 +57,8 @@ pub(crate) fn complete_turn(
 
     for action in response.actions {
         if let Some(restart) = as_continue_as_new(&action) {
-            // What else was asked for belongs to the execution that is being replaced.
             if outcome.completion.is_none() {
-                return continue_as_new(&outcome, restart, &action, environment);
+                return continue_as_new(outcome, restart, &action, environment);
             }
         } else {
             actions::apply(&mut outcome, action, environment);
@@ -151,8 +150,10 @@ fn stall(instance: &Instance, environment: &Environment<'_>) -> Outcome {
     outcome
 }
 
+/// What was asked for before belongs to the execution that is being replaced, save for what concerns others: events, ends
+/// and orchestrations that nobody waits for.
 fn continue_as_new(
-    current: &Outcome,
+    current: Outcome,
     restart: &CompleteOrchestrationAction,
     action: &OrchestratorAction,
     environment: &mut Environment<'_>,
@@ -171,7 +172,7 @@ fn continue_as_new(
         orchestration_span_id: None,
         ..old.clone()
     };
-    let mut instance = current.instance.clone();
+    let mut instance = current.instance;
     instance.start = without_input(&start);
     // The next execution hears nothing of an earlier suspension unless its event is carried over.
     instance.suspended = false;
@@ -180,10 +181,14 @@ fn continue_as_new(
     let router = actions::stamp(action.router.clone(), environment);
     let mut first = vec![events::execution_started(environment.now, start, Some(router))];
     first.extend(restart.carryover_events.iter().cloned());
+    let mut children = current.children;
+    children.retain(|child| child.awaited_as.is_none());
     Outcome {
         instance,
         next_execution: Some(first),
-        custom_status: current.custom_status.clone(),
+        messages: current.messages,
+        children,
+        custom_status: current.custom_status,
         ..Outcome::default()
     }
 }

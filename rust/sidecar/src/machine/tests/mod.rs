@@ -205,6 +205,25 @@ fn continuing_as_new_begins_again_with_the_events_that_are_carried_over() {
 }
 
 #[test]
+fn what_concerns_others_outlasts_continuing_as_new() {
+    let asked = [
+        event_to(1, "other", "go"),
+        child(2, "theirs", "work"),
+        detached(3, "own", "work"),
+        schedule(4, "hello"),
+        continue_as_new(5, "again"),
+    ];
+    let story = Story::of("loop").answers(asked);
+
+    assert!(story.outcome.next_execution.is_some());
+    let targets: Vec<_> = story.outcome.messages.iter().map(|message| message.target.as_str()).collect();
+    assert_eq!(targets, ["other"]);
+    let children: Vec<_> = story.outcome.children.iter().map(|child| child.awaited_as).collect();
+    assert_eq!(children, [None], "nobody is left who waits for the other child");
+    assert!(story.outcome.activities.is_empty());
+}
+
+#[test]
 fn version_and_patches_are_remembered_where_the_turn_began() {
     let version = OrchestrationVersion { name: Some("v2".to_owned()), patches: vec!["fix".to_owned()] };
     let response = OrchestratorResponse { version: Some(version.clone()), ..OrchestratorResponse::default() };
