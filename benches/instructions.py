@@ -2,7 +2,8 @@
 
 Two things are counted. `core` is the engine alone, with orchestrators in Rust (rust/core/benches): it depends on
 nothing but the compiler, and continuous integration holds it against what is recorded in `results/instructions.json`.
-`python` is the whole way, `Replayer.execute` with orchestrators in Python; it is recorded for each version of Python.
+`python` is the whole way, `Replayer.execute` with orchestrators in Python, and what a turn of a live one takes, which
+must not depend on how long its history is; this is recorded for each version of Python.
 
 More than 10 % above what is recorded fails. Whoever has a good reason, or has made it faster, records the new numbers:
 `make bench-instructions ACCEPT=1`. Needs valgrind; what runs under it is an optimized build.
@@ -30,6 +31,8 @@ STEPS = 2_000
 """Of the histories replayed in Python."""
 STEPS_OF = {"when_any_all": 500}
 """What costs more per step the more steps there are."""
+TURNS = 10
+"""Of a live orchestrator, of which the last is counted."""
 
 
 class CountError(Exception):
@@ -98,18 +101,9 @@ def count_core() -> dict[str, float]:
 
 
 def count_python(python: Path) -> dict[str, float]:
-    """Instructions a step from request to response in Python, by workload."""
-    from peers import completed_with
-    from workloads import WORKLOADS
-
-    found = {}
+    """Instructions a step from request to response in Python, by workload; and those of a live orchestrator's turn."""
     with tempfile.TemporaryDirectory() as directory:
-        plan = []
-        for name, workload in WORKLOADS.items():
-            steps = STEPS_OF.get(name, STEPS)
-            request, response = Path(directory) / f"{name}.request", Path(directory) / name
-            request.write_bytes(workload.request("dapr", steps))
-            plan.append((name, steps, str(request), str(response)))
+        plan = write_plan(Path(directory))
         plan_path = Path(directory) / "plan"
         plan_path.write_text(json.dumps(plan))
         _, counts = callgrind(
@@ -122,12 +116,51 @@ def count_python(python: Path) -> dict[str, float]:
             raise CountError(
                 f"expected {2 * len(plan)} counts, found {len(counts)}: os.ctermid of {python} does not call ctermid"
             )
-        for (name, steps, _, response_path), count in zip(plan, counts[1::2], strict=True):
-            result = completed_with(Path(response_path).read_bytes())
-            if result != WORKLOADS[name].result(steps):
-                raise CountError(f"{name} of {steps} steps was not replayed to its end: {result!r}")
-            found[name] = round(count / steps, 1)
-    return found
+        for each in plan:
+            check_response(each, Path(each["response"]).read_bytes())
+    return {
+        each["name"]: round(count / each["per"], 1)
+        for each, count in zip(plan, counts[1::2], strict=True)
+    }
+
+
+def write_plan(directory: Path) -> list[dict[str, Any]]:
+    """Write the requests; return what is to be done with them."""
+    from warm import LONG, SHORT, requests, write_requests
+    from workloads import WORKLOADS
+
+    plan: list[dict[str, Any]] = []
+    for name, workload in WORKLOADS.items():
+        steps = STEPS_OF.get(name, STEPS)
+        (directory / name).write_bytes(workload.request("dapr", steps))
+        plan.append({"name": name, "workload": name, "steps": steps, "per": steps})
+    for steps in (SHORT, LONG):
+        name = f"turn_after_{steps}"
+        write_requests(directory / name, requests("delta", steps, TURNS))
+        plan.append({"name": name, "workload": None, "steps": steps, "per": 1})
+    for each in plan:
+        each["request"] = str(directory / each["name"])
+        each["response"] = str(directory / f"{each['name']}.response")
+    return plan
+
+
+def check_response(each: dict[str, Any], response: bytes) -> None:
+    """What was counted has come to its end, or to its next action.
+
+    Raises:
+        CountError: if it has not.
+    """
+    from peers import completed_with
+    from support import wire
+    from workloads import WORKLOADS
+
+    if each["workload"]:
+        expected = WORKLOADS[each["workload"]].result(each["steps"])
+        found = completed_with(response)
+    else:
+        expected, found = each["steps"] + TURNS + 1, wire.number(response, 2, 1)
+    if found != expected:
+        raise CountError(f"{each['name']}: expected {expected!r}, found {found!r}")
 
 
 def python_version(python: Path) -> str:
