@@ -1,5 +1,6 @@
 //! Waiting for external events, with and without an end: who waits, and what has arrived before anybody did.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::action::{Name, TimerOrigin};
@@ -65,7 +66,7 @@ impl<H: Host> Orchestration<H> {
             timer = Some((self.sequence().saturating_add(1), until));
         }
         let waiter = Waiter { task, timer: timer.map(|(id, _)| id) };
-        self.waiters.entry(key).or_default().push_back(waiter);
+        self.waiters.entry(key.into()).or_default().push_back(waiter);
         if let Some((_, until)) = timer {
             // After the waiter, which an early firing of the timer has to find.
             let name = Name::from(name);
@@ -78,11 +79,11 @@ impl<H: Host> Orchestration<H> {
     /// Ends the wait that a timer was for, unless the event has come first.
     pub(crate) fn time_out(&mut self, id: i32, timer: &EventTimer) -> Step<'static, H> {
         let key = fold_case(&timer.name);
-        let Some(waiters) = self.waiters.get_mut(&key) else { return Step::Continue };
+        let Some(waiters) = self.waiters.get_mut(&*key) else { return Step::Continue };
         let Some(index) = waiters.iter().position(|waiter| waiter.timer == Some(id)) else { return Step::Continue };
         let waiter = waiters.remove(index);
         if waiters.is_empty() {
-            self.waiters.remove(&key);
+            self.waiters.remove(&*key);
         }
         let Some(waiter) = waiter else { return Step::Continue };
         let message = format!(
@@ -96,6 +97,9 @@ impl<H: Host> Orchestration<H> {
     }
 
     fn take_buffered(&mut self, key: &str) -> Option<Payload> {
+        if self.buffered.is_empty() {
+            return None;
+        }
         let buffered = self.buffered.get_mut(key)?;
         let payload = buffered.payloads.pop_front();
         if buffered.payloads.is_empty() {
@@ -117,10 +121,12 @@ fn seconds(since: Timestamp, until: Timestamp) -> String {
 }
 
 /// Event names compare without case, by full Unicode case folding.
-pub(crate) fn fold_case(name: &str) -> Box<str> {
-    if name.is_ascii() {
-        name.to_ascii_lowercase().into()
+pub(crate) fn fold_case(name: &str) -> Cow<'_, str> {
+    if !name.is_ascii() {
+        Cow::Owned(unicase::UniCase::unicode(name).to_folded_case())
+    } else if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
     } else {
-        unicase::UniCase::unicode(name).to_folded_case().into()
+        Cow::Borrowed(name)
     }
 }

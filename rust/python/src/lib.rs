@@ -6,12 +6,14 @@ use pyo3::prelude::*;
 
 mod context;
 mod engine;
+mod gil;
 mod messages;
 mod sidecar;
 mod tasks;
 
-#[pymodule]
+#[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    gil::require(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     tasks::register(module)?;
     context::register(module)?;

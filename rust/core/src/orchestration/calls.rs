@@ -184,7 +184,7 @@ impl<H: Host> Orchestration<H> {
 
     fn completes_call(&self, id: i32, event: &[u8]) -> Result<bool, Corrupt> {
         let event = Event::decode(Span::whole(event))?;
-        let call: &Call<H> = match (self.actions.get(id), self.tasks.get(&id)) {
+        let call: &Call<H> = match (self.actions.get(id), self.tasks.get(id)) {
             (Some(Action::CreateTimer(timer)), _) => {
                 let recorded = TimerFired::decode(event.body())?.fire_at()?;
                 return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == timer.fire_at));

@@ -1,12 +1,14 @@
 //! The state of one execution: what it waits for, what it has asked for, how it ended.
 //!
 //! This file holds the state and what the host may ask of it; `calls` the calls that an orchestrator makes on its context;
-//! `outcome` how it ends; `step` what an event asks of the host. `transitions` holds what events do to the state, `response`
+//! `outcome` how it ends; `step` what an event asks of the host;
+//! `tasks` which of them are waited for. `transitions` holds what events do to the state, `response`
 //! what is left at the end of a turn.
 
 mod calls;
 mod outcome;
 mod step;
+mod tasks;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -17,6 +19,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::outcome::Outcome;
 pub use self::step::{LastFailure, Notice, Start, Step};
+use self::tasks::PendingTasks;
 use crate::action::{Call, Name, PendingActions};
 use crate::error::{CallName, Method};
 use crate::external_events::{Buffered, EventTimer, Waiter};
@@ -81,7 +84,7 @@ pub struct Orchestration<H: Host> {
     sequence: i32,
     guids: u32,
     pub(crate) actions: PendingActions<H>,
-    pub(crate) tasks: FxHashMap<i32, Pending<H>>,
+    pub(crate) tasks: PendingTasks<H>,
     pub(crate) waiters: FxHashMap<Box<str>, VecDeque<Waiter<H>>>,
     pub(crate) buffered: FxHashMap<Box<str>, Buffered>,
     pub(crate) buffered_ever: u64,
@@ -125,7 +128,7 @@ impl<H: Host> Orchestration<H> {
             sequence: 0,
             guids: 0,
             actions: PendingActions::new(),
-            tasks: FxHashMap::default(),
+            tasks: PendingTasks::new(),
             waiters: FxHashMap::default(),
             buffered: FxHashMap::default(),
             buffered_ever: 0,

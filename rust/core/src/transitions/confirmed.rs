@@ -55,7 +55,7 @@ fn strike<'a, H: Host>(
             // From here on the call belongs to the retry alone.
             drop(call);
             // It may be sent again long after the code has changed what it passed; the history has it as it was.
-            if let Some(Pending::Retryable(retry)) = this.tasks.get_mut(&event.id)
+            if let Some(Pending::Retryable(retry)) = this.tasks.get_mut(event.id)
                 && let Some(call) = Arc::get_mut(&mut retry.call)
                 && matches!(call.input, Input::Deferred(_))
                 && let Some(input) = recorded_input()?

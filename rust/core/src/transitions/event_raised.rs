@@ -22,10 +22,10 @@ pub(super) fn arrives<'a, H: Host>(
     let name = fold_case(name);
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
-    if !carried_over && let Some(waiters) = this.waiters.get_mut(&name) {
+    if !carried_over && let Some(waiters) = this.waiters.get_mut(&*name) {
         let waiter = waiters.pop_front();
         if waiters.is_empty() {
-            this.waiters.remove(&name);
+            this.waiters.remove(&*name);
         }
         if let Some(waiter) = waiter {
             return Ok(Step::Complete(waiter.task, input));
@@ -33,7 +33,7 @@ pub(super) fn arrives<'a, H: Host>(
     }
     let since = this.buffered_ever;
     this.buffered_ever += 1;
-    let buffered = this.buffered.entry(name).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
+    let buffered = this.buffered.entry(name.into()).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
     buffered.payloads.push_back(input.map(Span::text).transpose()?.map(Box::from));
     Ok(Step::Ignored(Notice::Buffered))
 }

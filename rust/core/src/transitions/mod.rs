@@ -77,7 +77,7 @@ impl<H: Host> Orchestration<H> {
         event: &Event<'_>,
         what: &'static str,
     ) -> Result<Pending<H>, Step<'static, H>> {
-        match self.tasks.remove(&id) {
+        match self.tasks.remove(id) {
             Some(timer @ (Pending::RetryTimer(_) | Pending::EventTimer(_)))
                 if event.event_type != EventType::TimerFired =>
             {

@@ -33,14 +33,17 @@ impl<T: Clone> Memory<T> {
         found.map(|(_, value)| value.clone())
     }
 
-    pub(super) fn insert(&mut self, object: &Bound<'_, PyAny>, value: T) {
+    /// Remembers a value; returns what is forgotten for it, to be dropped when no lock is held.
+    #[must_use = "dropping an object may run Python code"]
+    pub(super) fn insert(&mut self, object: &Bound<'_, PyAny>, value: T) -> Option<(Py<PyAny>, T)> {
         let entry = (object.clone().unbind(), value);
         if self.entries.len() < REMEMBERED {
             self.entries.push(entry);
-        } else {
-            self.entries[self.oldest] = entry;
-            self.oldest = (self.oldest + 1) % REMEMBERED;
+            return None;
         }
+        let forgotten = std::mem::replace(&mut self.entries[self.oldest], entry);
+        self.oldest = (self.oldest + 1) % REMEMBERED;
+        Some(forgotten)
     }
 }
 

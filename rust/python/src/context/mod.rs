@@ -2,8 +2,9 @@
 
 mod convert;
 
+use std::cell::RefMut;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
@@ -16,6 +17,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use crate::engine::Stop;
 use crate::engine::failures::Failure;
 use crate::engine::{payload, python};
+use crate::gil::{Guarded, SetOnce};
 use crate::tasks::{Task, TaskClass, new_task};
 use convert::Memory;
 
@@ -36,8 +38,8 @@ pub(crate) struct RuntimeContext {
     /// The engine's own flag again, to be read without the lock.
     replaying: AtomicBool,
     /// Reads payloads in the place of `payload::decode`: called with a payload's text.
-    reader: OnceLock<Py<PyAny>>,
-    state: Mutex<State>,
+    reader: SetOnce<Py<PyAny>>,
+    state: Guarded<State>,
 }
 
 /// No Python code may run while this is locked: it could come back for the lock.
@@ -58,14 +60,15 @@ struct Propagated {
 }
 
 impl RuntimeContext {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(crate) fn lock(&self, py: Python<'_>) -> RefMut<'_, State> {
+        self.state.lock(py)
     }
 
     /// A payload's value; no payload is `None`.
     pub(crate) fn read<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let Some(json) = json else { return Ok(py.None().into_bound(py)) };
-        match self.reader.get() {
+        match self.reader.get(py) {
             None => payload::decode(py, json),
             Some(reader) => reader.bind(py).call1((json,)),
         }
@@ -79,7 +82,7 @@ impl RuntimeContext {
         json: Option<Span<'_>>,
     ) -> Result<Bound<'py, PyAny>, Stop> {
         let Some(json) = json else { return Ok(py.None().into_bound(py)) };
-        if self.reader.get().is_none()
+        if self.reader.get(py).is_none()
             && let Some(value) = payload::decode_short(py, json.bytes)
         {
             return Ok(value);
@@ -91,14 +94,14 @@ impl RuntimeContext {
     /// it depends on its annotations.
     pub(crate) fn read_input<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         match json {
-            Some(json) if self.reader.get().is_some() => Ok(PyString::new(py, json).into_any()),
+            Some(json) if self.reader.get(py).is_some() => Ok(PyString::new(py, json).into_any()),
             json => self.read(py, json),
         }
     }
 
-    pub(crate) fn set_replaying(&self, replaying: bool) {
+    pub(crate) fn set_replaying(&self, py: Python<'_>, replaying: bool) {
         self.replaying.store(replaying, Ordering::Relaxed);
-        self.lock().orchestration.set_replaying(replaying);
+        self.lock(py).orchestration.set_replaying(replaying);
     }
 
     /// Takes in what a request brings along of the histories of others; one that brings nothing changes nothing.
@@ -106,37 +109,39 @@ impl RuntimeContext {
         if let Some(serialized) = serialized {
             let bytes = serialized.len();
             let serialized = PyBytes::new(py, serialized).unbind();
-            let before = self.lock().propagated.replace(Propagated { bytes, serialized, decoded: None });
+            let before = self.lock(py).propagated.replace(Propagated { bytes, serialized, decoded: None });
             drop(before);
         }
     }
 
     /// How much of others' histories is kept, in bytes.
-    pub(crate) fn propagated_bytes(&self) -> usize {
-        self.lock().propagated.as_ref().map_or(0, |propagated| propagated.bytes)
+    pub(crate) fn propagated_bytes(&self, py: Python<'_>) -> usize {
+        self.lock(py).propagated.as_ref().map_or(0, |propagated| propagated.bytes)
     }
 
     /// Locks the engine for a call of `function`, whose name comes along.
-    fn lock_for(&self, function: &Bound<'_, PyAny>) -> PyResult<(MutexGuard<'_, State>, Name)> {
-        let state = self.lock();
+    fn lock_for(&self, function: &Bound<'_, PyAny>) -> PyResult<(RefMut<'_, State>, Name)> {
+        let py = function.py();
+        let state = self.lock(py);
         if let Some(name) = state.names.get(function) {
             return Ok((state, name));
         }
         drop(state);
         let name = convert::name_of(function)?;
-        let mut state = self.lock();
-        state.names.insert(function, name.clone());
-        Ok((state, name))
+        let forgotten = self.lock(py).names.insert(function, name.clone());
+        drop(forgotten);
+        Ok((self.lock(py), name))
     }
 
     fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
         let Some(policy) = policy else { return Ok(None) };
-        let known = self.lock().policies.get(policy);
+        let known = self.lock(policy.py()).policies.get(policy);
         if known.is_some() {
             return Ok(known);
         }
         let read = Arc::new(convert::retry_policy(policy)?);
-        self.lock().policies.insert(policy, Arc::clone(&read));
+        let forgotten = self.lock(policy.py()).policies.insert(policy, Arc::clone(&read));
+        drop(forgotten);
         Ok(Some(read))
     }
 
@@ -152,12 +157,10 @@ impl RuntimeContext {
         }
     }
 
-    /// Counts a call whose arguments were refused.
-    fn counted<T>(&self, method: Method, arguments: PyResult<T>) -> PyResult<T> {
-        if arguments.is_err() {
-            self.lock().orchestration.reject_call(method);
-        }
-        arguments
+    /// Makes a call, or counts one whose arguments were refused.
+    #[inline]
+    fn counted<T>(&self, py: Python<'_>, method: Method, make: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        make().inspect_err(|_| self.lock(py).orchestration.reject_call(method))
     }
 }
 
@@ -168,8 +171,8 @@ impl RuntimeContext {
         Ok(Self {
             instance_id: instance_id.clone().unbind(),
             replaying: AtomicBool::new(true),
-            reader: OnceLock::new(),
-            state: Mutex::new(State {
+            reader: SetOnce::new(),
+            state: Guarded::new(State {
                 orchestration: Orchestration::new(instance_id.to_str()?),
                 names: Memory::new(),
                 policies: Memory::new(),
@@ -180,8 +183,8 @@ impl RuntimeContext {
 
     /// Has payloads read by `reader(text)`; orchestrators are then handed the text of their input. To be called once, before
     /// the orchestrator starts.
-    fn _read_payloads_with(&self, reader: Py<PyAny>) {
-        let _ = self.reader.set(reader);
+    fn _read_payloads_with(&self, py: Python<'_>, reader: Py<PyAny>) {
+        let _ = self.reader.set(py, reader);
     }
 
     #[getter]
@@ -191,21 +194,22 @@ impl RuntimeContext {
 
     /// The application this orchestration runs in; `None` before it has started.
     #[getter]
-    fn app_id(&self) -> Option<String> {
-        self.lock().orchestration.app_id().map(str::to_owned)
+    fn app_id(&self, py: Python<'_>) -> Option<String> {
+        self.lock(py).orchestration.app_id().map(str::to_owned)
     }
 
     #[getter]
     fn current_utc_datetime<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let now = self.lock().orchestration.now();
+        let now = self.lock(py).orchestration.now();
         convert::datetime(py, now)
     }
 
     /// Tests set the clock; in a turn the history does.
     #[setter]
     fn set_current_utc_datetime(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
         let now = convert::timestamp(value)?;
-        self.lock().orchestration.set_now(now);
+        self.lock(py).orchestration.set_now(now);
         Ok(())
     }
 
@@ -226,16 +230,19 @@ impl RuntimeContext {
             payload::encode(&status)
         };
         let status = custom_status.map(encode).transpose()?;
-        self.lock().orchestration.set_custom_status(status);
+        self.lock(py).orchestration.set_custom_status(status);
         Ok(())
     }
 
     fn create_timer<'py>(&self, fire_at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Task>> {
-        let now = self.lock().orchestration.now();
-        let fire_at_time = self.counted(Method::CreateTimer, convert::fire_time(fire_at, now, "create_timer"))?;
-        let task = new_task(fire_at.py(), TaskClass::Timer)?;
-        self.lock().orchestration.create_timer(fire_at_time, task.clone().unbind());
-        Ok(task)
+        let py = fire_at.py();
+        self.counted(py, Method::CreateTimer, || {
+            let now = self.lock(py).orchestration.now();
+            let fire_at = convert::fire_time(fire_at, now, "create_timer")?;
+            let task = new_task(py, TaskClass::Timer)?;
+            self.lock(py).orchestration.create_timer(fire_at, task.clone().unbind());
+            Ok(task)
+        })
     }
 
     #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None, propagation=None))]
@@ -247,15 +254,18 @@ impl RuntimeContext {
         app_id: Option<&str>,
         propagation: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
-        let policy = self.counted(Method::CallActivity, self.policy_of(retry_policy))?;
-        let propagation = self.counted(Method::CallActivity, convert::propagation(propagation))?;
-        let input = self.counted(Method::CallActivity, self.input(input))?;
-        let task = new_task(activity.py(), class_of_call(policy.as_ref()))?;
-        let handle = task.clone().unbind();
-        let (mut state, name) = self.counted(Method::CallActivity, self.lock_for(activity))?;
-        let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation };
-        state.orchestration.call_activity(call, policy, handle);
-        Ok(task)
+        let py = activity.py();
+        self.counted(py, Method::CallActivity, || {
+            let policy = self.policy_of(retry_policy)?;
+            let propagation = convert::propagation(propagation)?;
+            let input = self.input(input)?;
+            let task = new_task(py, class_of_call(policy.as_ref()))?;
+            let handle = task.clone().unbind();
+            let (mut state, name) = self.lock_for(activity)?;
+            let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation };
+            state.orchestration.call_activity(call, policy, handle);
+            Ok(task)
+        })
     }
 
     #[pyo3(signature = (
@@ -271,16 +281,19 @@ impl RuntimeContext {
         app_id: Option<&str>,
         propagation: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
-        let policy = self.counted(Method::CallSubOrchestrator, self.policy_of(retry_policy))?;
-        let propagation = self.counted(Method::CallSubOrchestrator, convert::propagation(propagation))?;
-        let input = self.counted(Method::CallSubOrchestrator, self.input(input))?;
-        let task = new_task(orchestrator.py(), class_of_call(policy.as_ref()))?;
-        let handle = task.clone().unbind();
-        let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
-        let (mut state, name) = self.counted(Method::CallSubOrchestrator, self.lock_for(orchestrator))?;
-        let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation };
-        state.orchestration.call_sub_orchestration(call, policy, handle);
-        Ok(task)
+        let py = orchestrator.py();
+        self.counted(py, Method::CallSubOrchestrator, || {
+            let policy = self.policy_of(retry_policy)?;
+            let propagation = convert::propagation(propagation)?;
+            let input = self.input(input)?;
+            let task = new_task(py, class_of_call(policy.as_ref()))?;
+            let handle = task.clone().unbind();
+            let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
+            let (mut state, name) = self.lock_for(orchestrator)?;
+            let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation };
+            state.orchestration.call_sub_orchestration(call, policy, handle);
+            Ok(task)
+        })
     }
 
     #[pyo3(signature = (name, *, timeout=None))]
@@ -290,59 +303,67 @@ impl RuntimeContext {
         name: &str,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
-        let now = self.lock().orchestration.now();
+        let now = self.lock(py).orchestration.now();
         let until = timeout.map(|timeout| convert::fire_time(timeout, now, "wait_for_external_event")).transpose()?;
         let task = new_task(py, TaskClass::Completable)?;
-        let wait = self.lock().orchestration.wait_for_external_event(name, until, task.clone().unbind());
+        let wait = self.lock(py).orchestration.wait_for_external_event(name, until, task.clone().unbind());
         match wait {
             Wait::Pending => {}
             Wait::Arrived(payload) => {
                 let value = self.read(py, payload.as_deref())?;
-                task.get().set_result(value.unbind())?;
+                task.get().set_result(py, value.unbind())?;
             }
-            Wait::TimedOut(message) => task.get().set_failure(Failure::TimedOut { message })?,
+            Wait::TimedOut(message) => task.get().set_failure(py, Failure::TimedOut { message })?,
         }
         Ok(task)
     }
 
     /// Raises an external event on another instance, and does not wait for anything.
     #[pyo3(signature = (instance_id, name, *, data=None))]
-    fn send_event(&self, instance_id: &str, name: &str, data: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let data = self.counted(Method::SendEvent, self.input(data))?;
-        let target = (!instance_id.is_empty()).then(|| Arc::from(instance_id));
-        let target = target.ok_or_else(|| PyValueError::new_err("send_event needs the id of an instance, found ''"));
-        let target = self.counted(Method::SendEvent, target)?;
-        self.lock().orchestration.send_event(target, name.into(), data);
-        Ok(())
+    fn send_event(
+        &self,
+        py: Python<'_>,
+        instance_id: &str,
+        name: &str,
+        data: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        self.counted(py, Method::SendEvent, || {
+            let data = self.input(data)?;
+            if instance_id.is_empty() {
+                return Err(PyValueError::new_err("send_event needs the id of an instance, found ''"));
+            }
+            self.lock(py).orchestration.send_event(instance_id.into(), name.into(), data);
+            Ok(())
+        })
     }
 
     /// The histories that whoever started this instance lets it see; `None` if there are none.
     fn get_propagated_history(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let serialized = match &self.lock().propagated {
+        let serialized = match &self.lock(py).propagated {
             None => return Ok(None),
             Some(Propagated { decoded: Some(decoded), .. }) => return Ok(Some(decoded.clone_ref(py))),
             Some(Propagated { serialized, .. }) => serialized.clone_ref(py),
         };
         let decoded = python::DECODE_PROPAGATED_HISTORY.get(py)?.call1((serialized,))?.unbind();
-        if let Some(propagated) = &mut self.lock().propagated {
+        if let Some(propagated) = &mut self.lock(py).propagated {
             propagated.decoded = Some(decoded.clone_ref(py));
         }
         Ok(Some(decoded))
     }
 
     #[pyo3(signature = (new_input, *, save_events=false))]
-    fn continue_as_new(&self, new_input: Option<Py<PyAny>>, save_events: bool) {
+    fn continue_as_new(&self, py: Python<'_>, new_input: Option<Py<PyAny>>, save_events: bool) {
         let input = new_input.map_or(Input::None, Input::Deferred);
-        self.lock().orchestration.continue_as_new(input, save_events);
+        self.lock(py).orchestration.continue_as_new(input, save_events);
     }
 
-    fn is_patched(&self, patch_name: &str) -> bool {
-        self.lock().orchestration.is_patched(patch_name)
+    fn is_patched(&self, py: Python<'_>, patch_name: &str) -> bool {
+        self.lock(py).orchestration.is_patched(patch_name)
     }
 
     fn uuid4<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let bytes = {
-            let orchestration = &mut self.lock().orchestration;
+            let orchestration = &mut self.lock(py).orchestration;
             let seed = orchestration.next_guid();
             seed.bytes(orchestration.instance_id())
         };
@@ -353,8 +374,8 @@ impl RuntimeContext {
 
     /// The id of the last action, or 0: which call got which id.
     #[getter]
-    fn _last_action_id(&self) -> i32 {
-        self.lock().orchestration.sequence()
+    fn _last_action_id(&self, py: Python<'_>) -> i32 {
+        self.lock(py).orchestration.sequence()
     }
 
     fn new_guid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

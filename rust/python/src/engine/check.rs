@@ -106,7 +106,7 @@ impl Check<'_, '_> {
                 _ => {}
             }
             if index == history.past {
-                self.context.get().set_replaying(false);
+                self.context.get().set_replaying(self.py, false);
             }
             self.apply(index, event)?;
         }
@@ -123,12 +123,12 @@ impl Check<'_, '_> {
         if self.broken.is_some() {
             return Ok(());
         }
-        let applied = self.context.get().lock().orchestration.apply(event);
+        let applied = self.context.get().lock(self.py).orchestration.apply(event);
         if let Err(Error::NonDeterminism(parted)) = &applied {
             return Err(self.found(parted.to_string(), index, Some(parted.event_id)));
         }
         let mut result = self.turn.take(applied);
-        if result.is_ok() && self.context.get().lock().orchestration.has_released() {
+        if result.is_ok() && self.context.get().lock(self.py).orchestration.has_released() {
             result = self.turn.apply_released();
         }
         let details = match result {
@@ -140,7 +140,7 @@ impl Check<'_, '_> {
             }
             Err(Stop::Failed(error) | Stop::Raised(error)) => failures::details(self.py, &error),
             Err(Stop::VersionNotRegistered) => {
-                let state = self.context.get().lock();
+                let state = self.context.get().lock(self.py);
                 let version = state.orchestration.version_from_history().unwrap_or_default();
                 let error_message = format!(
                     "version '{version}' of '{}', which the history asks for, is not registered",
@@ -150,7 +150,7 @@ impl Check<'_, '_> {
                 pb::TaskFailureDetails { error_type, error_message, ..Default::default() }
             }
         };
-        self.context.get().lock().orchestration.fail(details.clone());
+        self.context.get().lock(self.py).orchestration.fail(details.clone());
         self.broken = Some((details, index));
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Check<'_, '_> {
             return Err(failed(details, *at, "where the history goes on"));
         }
         let (complete, open): (_, Vec<_>) = {
-            let orchestration = &self.context.get().lock().orchestration;
+            let orchestration = &self.context.get().lock(self.py).orchestration;
             (orchestration.is_complete(), orchestration.unconfirmed().take(4).collect())
         };
         let after = || match index.checked_sub(1) {
@@ -191,7 +191,7 @@ impl Check<'_, '_> {
 
     /// Events are sent also in the turn that ends an execution, under ids before that of its end.
     fn sent_at_the_end(&self, event: &Event<'_>) -> bool {
-        let orchestration = &self.context.get().lock().orchestration;
+        let orchestration = &self.context.get().lock(self.py).orchestration;
         orchestration.is_complete() && event.id < orchestration.sequence()
     }
 
@@ -200,7 +200,7 @@ impl Check<'_, '_> {
         if let Some((details, at)) = &self.broken {
             return Err(failed(details, *at, "where the history goes on"));
         }
-        if !self.context.get().lock().orchestration.is_complete() {
+        if !self.context.get().lock(self.py).orchestration.is_complete() {
             return Ok(());
         }
         let message = format!(
@@ -216,7 +216,7 @@ impl Check<'_, '_> {
     /// The history ends with event `index`; so must the code, and in the same way.
     fn compare_ends(&self, index: usize, event: &Event<'_>) -> Result<(), Verdict> {
         let Some(recorded) = completion(event) else { return Ok(()) };
-        let ended = self.context.get().lock().orchestration.is_complete();
+        let ended = self.context.get().lock(self.py).orchestration.is_complete();
         if !ended {
             let message = format!(
                 "{}: history and code disagree at event {index} (ID={}): a previous execution ended as {}, but the current \

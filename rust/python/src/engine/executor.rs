@@ -230,14 +230,14 @@ impl Executor {
         match ran {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),
-            Err(Stop::VersionNotRegistered) => context.get().lock().orchestration.version_not_available(),
+            Err(Stop::VersionNotRegistered) => context.get().lock(py).orchestration.version_not_available(),
             Err(Stop::Failed(error) | Stop::Raised(error)) => {
                 let details = failures::details(py, &error);
-                context.get().lock().orchestration.fail(details);
+                context.get().lock(py).orchestration.fail(details);
             }
         }
         let response = respond(py, context.get(), completion_token)?;
-        log.turn_ended(context.get(), response.actions.len())?;
+        log.turn_ended(&context, response.actions.len())?;
         Ok((response, turn.into_execution()))
     }
 
@@ -286,7 +286,7 @@ pub(super) fn respond(
     completion_token: &str,
 ) -> PyResult<OrchestratorResponse> {
     let mut orchestration = {
-        let state = &mut *context.lock();
+        let state = &mut *context.lock(py);
         let empty = Orchestration::new(state.orchestration.instance_id());
         std::mem::replace(&mut state.orchestration, empty)
     };
@@ -298,7 +298,7 @@ pub(super) fn respond(
             orchestration.response(completion_token, |value| payload::encode(value.bind(py)))
         }
     };
-    context.lock().orchestration = orchestration;
+    context.lock(py).orchestration = orchestration;
     response
 }
 

@@ -124,7 +124,7 @@ impl TurnInCache<'_> {
     fn finish(&mut self, kept: Option<Entry>) {
         if let Some(ticket) = self.ticket.take() {
             let kept = kept.map(|(execution, fingerprint)| {
-                let bytes = EXECUTION_BYTES + fingerprint.bytes() + execution.context.get().propagated_bytes();
+                let bytes = EXECUTION_BYTES + fingerprint.bytes() + execution.propagated_bytes;
                 ((execution, fingerprint), bytes)
             });
             let now = self.live.now();

@@ -29,9 +29,9 @@ impl<'py> Log<'py> {
     }
 
     /// Calls of the replayed past that the past does not know: the code was changed.
-    pub(super) fn unconfirmed(&self, context: &RuntimeContext) -> PyResult<()> {
+    pub(super) fn unconfirmed(&self, context: &Bound<'_, RuntimeContext>) -> PyResult<()> {
         let calls: Vec<_> = {
-            let orchestration = &context.lock().orchestration;
+            let orchestration = &context.get().lock(context.py()).orchestration;
             if !orchestration.has_unconfirmed() {
                 return Ok(());
             }
@@ -41,7 +41,7 @@ impl<'py> Log<'py> {
             format!(
                 "{}: the orchestrator makes calls that its history should have confirmed and does not ({}{}); its code may \
                  have been changed since this instance started. The calls are made now.",
-                context.lock().orchestration.instance_id(),
+                context.get().lock(context.py()).orchestration.instance_id(),
                 calls.join(", "),
                 if calls.len() == 5 { ", …" } else { "" }
             )
@@ -49,18 +49,23 @@ impl<'py> Log<'py> {
     }
 
     /// A completion that nobody waits for.
-    pub(super) fn unexpected_completion(&self, context: &RuntimeContext, event: &str, id: i32) -> PyResult<()> {
+    pub(super) fn unexpected_completion(
+        &self,
+        context: &Bound<'_, RuntimeContext>,
+        event: &str,
+        id: i32,
+    ) -> PyResult<()> {
         self.write(WARNING, || {
-            let state = context.lock();
+            let state = context.get().lock(context.py());
             let instance_id = state.orchestration.instance_id();
             format!("{instance_id}: no call with ID={id} waits for this {event} event; it is kept in case the call is made later")
         })
     }
 
     /// The turn's end.
-    pub(super) fn turn_ended(&self, context: &RuntimeContext, actions: usize) -> PyResult<()> {
+    pub(super) fn turn_ended(&self, context: &Bound<'_, RuntimeContext>, actions: usize) -> PyResult<()> {
         let (instance_id, complete, (tasks, events)) = {
-            let orchestration = &context.lock().orchestration;
+            let orchestration = &context.get().lock(context.py()).orchestration;
             (orchestration.instance_id().clone(), orchestration.is_complete(), orchestration.outstanding())
         };
         if complete {

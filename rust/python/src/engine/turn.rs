@@ -57,6 +57,8 @@ pub(super) struct Execution {
     iterator: Py<PyIterator>,
     takes_results: bool,
     awaited: Py<Task>,
+    /// How much it keeps of others' histories, in bytes.
+    pub(super) propagated_bytes: usize,
 }
 
 /// An orchestrator that is being driven.
@@ -81,7 +83,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     pub(super) fn resumed(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, execution: Execution) -> Self {
         let py = registry.py();
         let context = execution.context.into_bound(py);
-        context.get().set_replaying(true);
+        context.get().set_replaying(py, true);
         let routine = Routine { iterator: execution.iterator.into_bound(py), takes_results: execution.takes_results };
         let awaited = Some(execution.awaited.into_bound(py));
         Self { py, registry, log, context, function: None, routine: Some(routine), awaited }
@@ -100,10 +102,12 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// What is left when the turn is over, if the orchestrator waits for something and can go on from here.
     pub(super) fn into_execution(self) -> Option<Execution> {
         let (routine, awaited) = (self.routine?, self.awaited?);
-        if !self.context.get().lock().orchestration.goes_on() {
+        if !self.context.get().lock(self.py).orchestration.goes_on() {
             return None;
         }
+        let propagated_bytes = self.context.get().propagated_bytes(self.py);
         Some(Execution {
+            propagated_bytes,
             context: self.context.unbind(),
             iterator: routine.iterator.unbind(),
             takes_results: routine.takes_results,
@@ -125,8 +129,8 @@ impl<'a, 'py> Turn<'a, 'py> {
             }
             applied => applied?,
         }
-        self.log.unconfirmed(self.context.get())?;
-        self.context.get().set_replaying(false);
+        self.log.unconfirmed(&self.context)?;
+        self.context.get().set_replaying(self.py, false);
         self.apply_all(request.new_events(), request.new_count)
     }
 
@@ -154,40 +158,40 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// The engine stays locked while it needs nothing from the user's code.
     fn apply_read(&mut self, events: &[Event<'_>]) -> Result<(), Stop> {
         let context = self.context.clone();
-        let mut state = context.get().lock();
+        let mut state = context.get().lock(self.py);
         for event in events {
             match state.orchestration.apply(event) {
                 Ok(Step::Continue) => {}
                 step => {
                     drop(state);
                     self.take(step)?;
-                    state = context.get().lock();
+                    state = context.get().lock(self.py);
                 }
             }
             if state.orchestration.has_released() {
                 drop(state);
                 self.apply_released()?;
-                state = context.get().lock();
+                state = context.get().lock(self.py);
             }
         }
         Ok(())
     }
 
     fn events_applied(&self) -> usize {
-        self.context.get().lock().orchestration.events_applied()
+        self.context.get().lock(self.py).orchestration.events_applied()
     }
 
     /// The user's code raised while replaying. If it did so when the history was made, the history goes on with no call that
     /// the code has not made before.
     fn raised_in_the_past<'e>(&self, raised: PyErr, rest: impl Iterator<Item = Result<Span<'e>, Corrupt>>) -> Stop {
         let details = failures::details(self.py, &raised);
-        self.context.get().lock().orchestration.fail(details);
+        self.context.get().lock(self.py).orchestration.fail(details);
         for raw in rest {
             let event = match raw.and_then(Event::decode) {
                 Ok(event) => event,
                 Err(corrupt) => return Stop::Corrupt(corrupt),
             };
-            let applied = self.context.get().lock().orchestration.apply(&event);
+            let applied = self.context.get().lock(self.py).orchestration.apply(&event);
             if let Err(error @ Error::NonDeterminism(_)) = applied {
                 return self.engine_error_after(error, Some(&raised));
             }
@@ -198,9 +202,9 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// Applies events that had to wait until now.
     pub(super) fn apply_released(&mut self) -> Result<(), Stop> {
         loop {
-            let Some(raw) = self.context.get().lock().orchestration.next_released() else { return Ok(()) };
+            let Some(raw) = self.context.get().lock(self.py).orchestration.next_released() else { return Ok(()) };
             let event = Event::decode(Span::whole(&raw))?;
-            let step = self.context.get().lock().orchestration.apply_again(&event);
+            let step = self.context.get().lock(self.py).orchestration.apply_again(&event);
             self.take(step)?;
         }
     }
@@ -211,13 +215,17 @@ impl<'a, 'py> Turn<'a, 'py> {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
                 let value = self.context.get().read_recorded(self.py, json)?;
-                self.settled(task.get().set_result(value.unbind()).is_ok())
+                self.settled(task.get().set_result(self.py, value.unbind()).is_ok())
             }
             Step::Fail(task, message, failure) => {
-                self.settled(task.get().set_failure(Failure::recorded(message, &failure)).is_ok())
+                self.settled(task.get().set_failure(self.py, Failure::recorded(message, &failure)).is_ok())
             }
-            Step::TimeOut(task, message) => self.settled(task.get().set_failure(Failure::TimedOut { message }).is_ok()),
-            Step::GiveUp(task, failure) => self.settled(task.get().set_failure(Failure::from(*failure)).is_ok()),
+            Step::TimeOut(task, message) => {
+                self.settled(task.get().set_failure(self.py, Failure::TimedOut { message }).is_ok())
+            }
+            Step::GiveUp(task, failure) => {
+                self.settled(task.get().set_failure(self.py, Failure::from(*failure)).is_ok())
+            }
             Step::Start(start) => self.start(start),
             Step::Ignored(notice) => Ok(self.notice(notice)?),
         }
@@ -234,7 +242,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn engine_error_after(&self, error: Error, raised: Option<&PyErr>) -> Stop {
-        self.context.get().lock().orchestration.discard_actions();
+        self.context.get().lock(self.py).orchestration.discard_actions();
         match error {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
             error => {
@@ -245,8 +253,8 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn notice(&self, notice: Notice) -> PyResult<()> {
-        let context = self.context.get();
-        if context.lock().orchestration.is_replaying() {
+        let context = &self.context;
+        if context.get().lock(self.py).orchestration.is_replaying() {
             return Ok(());
         }
         match notice {
@@ -256,7 +264,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn start(&mut self, start: Start<'_>) -> Result<(), Stop> {
-        let version = self.context.get().lock().orchestration.version_from_history().map(str::to_owned);
+        let version = self.context.get().lock(self.py).orchestration.version_from_history().map(str::to_owned);
         let found = self
             .registry
             .call_method1(intern!(self.py, "get_orchestrator"), (start.name, version))
@@ -267,7 +275,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             return Err(Stop::Failed(failures::raised(self.py, &python::ORCHESTRATOR_NOT_REGISTERED, message)));
         }
         if let Some(version) = version_used {
-            self.context.get().lock().orchestration.set_version_used(version);
+            self.context.get().lock(self.py).orchestration.set_version_used(version);
         }
         let input = self.context.get().read_input(self.py, start.input)?;
         let function = self.function.insert(function);
@@ -345,9 +353,9 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     fn complete(&self, result: &Bound<'py, PyAny>) -> Result<(), Stop> {
         let context = self.context.get();
-        if !context.lock().orchestration.is_complete() {
+        if !context.lock(self.py).orchestration.is_complete() {
             let json = if result.is_none() { None } else { Some(payload::encode(result)?) };
-            context.lock().orchestration.complete(json);
+            context.lock(self.py).orchestration.complete(json);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! `await task`: hands the task to the engine until it has completed.
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::{Task, TaskState};
 
@@ -28,8 +29,14 @@ impl TaskAwaiter {
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<Task>> {
         match self.task.get().state(py)? {
             TaskState::Pending => Ok(self.task.clone_ref(py)),
-            // A tuple as the only argument would be taken for all arguments of the exception, hence a tuple around it.
-            TaskState::Completed(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+            // A tuple would be taken for the arguments of the exception, and an exception for the exception itself. All else
+            // the coroutine is handed without an exception object being made.
+            TaskState::Completed(value)
+                if value.is_instance_of::<PyTuple>() || value.is_instance_of::<PyBaseException>() =>
+            {
+                Err(PyStopIteration::new_err((value.unbind(),)))
+            }
+            TaskState::Completed(value) => Err(PyStopIteration::new_err(value.unbind())),
             TaskState::Failed(error) => Err(error),
         }
     }

@@ -1,6 +1,5 @@
 //! `when_all` and `when_any`.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pyo3::exceptions::{PyRecursionError, PyTypeError};
@@ -9,6 +8,7 @@ use pyo3::types::PyList;
 
 use super::{COMPLETIONS, FAILURES, Kind, Task};
 use crate::engine::failures::Failure;
+use crate::gil::SetOnce;
 
 /// Composites in composites, at most: their state is found by recursion.
 const MAX_DEPTH: usize = 200;
@@ -19,20 +19,20 @@ pub(super) struct Composite {
     children: Vec<Py<Task>>,
     rule: Rule,
     depth: usize,
-    result: OnceLock<Py<PyAny>>,
+    result: SetOnce<Py<PyAny>>,
 }
 
 #[derive(Debug)]
 enum Rule {
     All {
-        done: OnceLock<AllDone>,
+        done: SetOnce<AllDone>,
         /// All children before this one have completed.
         cursor: AtomicUsize,
         /// `FAILURES` when the children were last searched for one.
         failures_seen: AtomicU64,
     },
     Any {
-        done: OnceLock<AnyDone>,
+        done: SetOnce<AnyDone>,
         /// `COMPLETIONS` when the children were last searched.
         completions_seen: AtomicU64,
     },
@@ -51,42 +51,34 @@ struct AnyDone {
 }
 
 impl Composite {
-    fn task(tasks: &Bound<'_, PyAny>, rule: impl FnOnce(&[Py<Task>]) -> Rule) -> PyResult<Task> {
-        let mut children = Vec::with_capacity(tasks.len().unwrap_or(0));
-        for task in tasks.try_iter()? {
-            let task = task?;
-            let task = task.cast::<Task>().map_err(|_| not_a_task(&task))?;
-            children.push(task.clone().unbind());
-        }
+    fn task(children: Vec<Py<Task>>, rule: Rule) -> PyResult<Task> {
         let depth = 1 + children.iter().map(|child| child.get().depth()).max().unwrap_or(0);
         if depth > MAX_DEPTH {
             let message = format!("when_all and when_any are nested {depth} deep; at most {MAX_DEPTH} are supported");
             return Err(PyRecursionError::new_err(message));
         }
-        let rule = rule(&children);
-        Ok(Task { kind: Kind::Composite(Box::new(Self { children, rule, depth, result: OnceLock::new() })) })
+        let composite = Self { children, rule, depth, result: SetOnce::new() };
+        Ok(Task { kind: Kind::Composite(Box::new(composite)) })
     }
 
     fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        Self::task(tasks, |_| Rule::All {
-            done: OnceLock::new(),
-            cursor: AtomicUsize::new(0),
-            failures_seen: AtomicU64::new(u64::MAX),
-        })
+        let rule =
+            Rule::All { done: SetOnce::new(), cursor: AtomicUsize::new(0), failures_seen: AtomicU64::new(u64::MAX) };
+        Self::task(children(tasks)?, rule)
     }
 
     fn any(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        Self::task(tasks, |children| {
-            let done = OnceLock::new();
-            let completions_seen = COMPLETIONS.load(Ordering::Relaxed);
-            // Among tasks that had completed before the question was asked, the first in the list wins.
-            let winner = children.iter().position(|child| child.get().stamp().is_some());
-            if winner.is_some() || children.is_empty() {
-                let stamp = winner.and_then(|winner| children[winner].get().stamp()).unwrap_or(0);
-                let _ = done.set(AnyDone { stamp, winner });
-            }
-            Rule::Any { done, completions_seen: AtomicU64::new(completions_seen) }
-        })
+        let py = tasks.py();
+        let children = children(tasks)?;
+        let done = SetOnce::new();
+        let completions_seen = COMPLETIONS.load(Ordering::Relaxed);
+        // Among tasks that had completed before the question was asked, the first in the list wins.
+        let first = children.iter().enumerate().find_map(|(index, child)| Some((index, child.get().stamp(py)?)));
+        if first.is_some() || children.is_empty() {
+            let (winner, stamp) = first.map_or((None, 0), |(index, stamp)| (Some(index), stamp));
+            done.get_or_set(py, AnyDone { stamp, winner });
+        }
+        Self::task(children, Rule::Any { done, completions_seen: AtomicU64::new(completions_seen) })
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -94,66 +86,74 @@ impl Composite {
     }
 
     /// When the composite completed. A stamp tells it exactly, however late it is asked for.
-    pub(super) fn stamp(&self) -> Option<u64> {
+    pub(super) fn stamp(&self, py: Python<'_>) -> Option<u64> {
         match &self.rule {
             Rule::All { done, cursor, failures_seen } => {
-                let found = done.get().map(|done| done.stamp);
-                found.or_else(|| self.look_for_all(done, cursor, failures_seen))
+                let found = done.get(py).map(|done| done.stamp);
+                found.or_else(|| self.look_for_all(py, done, cursor, failures_seen))
             }
             Rule::Any { done, completions_seen } => {
-                let found = done.get().map(|done| done.stamp);
-                found.or_else(|| self.look_for_any(done, completions_seen))
+                let found = done.get(py).map(|done| done.stamp);
+                found.or_else(|| self.look_for_any(py, done, completions_seen))
             }
         }
     }
 
-    fn look_for_all(&self, done: &OnceLock<AllDone>, cursor: &AtomicUsize, seen: &AtomicU64) -> Option<u64> {
+    fn look_for_all(
+        &self,
+        py: Python<'_>,
+        done: &SetOnce<AllDone>,
+        cursor: &AtomicUsize,
+        seen: &AtomicU64,
+    ) -> Option<u64> {
         let failures = FAILURES.load(Ordering::Relaxed);
-        if seen.swap(failures, Ordering::Relaxed) != failures
-            && let Some((stamp, index)) = self.first_completed(|child| child.failure().is_some())
-        {
-            return Some(done.get_or_init(|| AllDone { stamp, failed: Some(index) }).stamp);
+        if seen.load(Ordering::Relaxed) != failures {
+            seen.store(failures, Ordering::Relaxed);
+            if let Some((stamp, index)) = self.first_completed(py, |child| child.failure(py).is_some()) {
+                return Some(done.get_or_set(py, AllDone { stamp, failed: Some(index) }).stamp);
+            }
         }
         let mut next = cursor.load(Ordering::Relaxed);
         while let Some(child) = self.children.get(next) {
-            if child.get().stamp().is_none() {
+            if child.get().stamp(py).is_none() {
                 cursor.store(next, Ordering::Relaxed);
                 return None;
             }
             next += 1;
         }
-        let last = self.children.iter().filter_map(|child| child.get().stamp()).max();
-        Some(done.get_or_init(|| AllDone { stamp: last.unwrap_or(0), failed: None }).stamp)
+        let last = self.children.iter().filter_map(|child| child.get().stamp(py)).max();
+        Some(done.get_or_set(py, AllDone { stamp: last.unwrap_or(0), failed: None }).stamp)
     }
 
-    fn look_for_any(&self, done: &OnceLock<AnyDone>, seen: &AtomicU64) -> Option<u64> {
+    fn look_for_any(&self, py: Python<'_>, done: &SetOnce<AnyDone>, seen: &AtomicU64) -> Option<u64> {
         let completions = COMPLETIONS.load(Ordering::Relaxed);
-        if seen.swap(completions, Ordering::Relaxed) == completions {
+        if seen.load(Ordering::Relaxed) == completions {
             return None;
         }
-        let (stamp, winner) = self.first_completed(|_| true)?;
-        Some(done.get_or_init(|| AnyDone { stamp, winner: Some(winner) }).stamp)
+        seen.store(completions, Ordering::Relaxed);
+        let (stamp, winner) = self.first_completed(py, |_| true)?;
+        Some(done.get_or_set(py, AnyDone { stamp, winner: Some(winner) }).stamp)
     }
 
     /// The stamp and the place of the child that completed before all others of its kind.
-    fn first_completed(&self, kind: impl Fn(&Task) -> bool) -> Option<(u64, usize)> {
+    fn first_completed(&self, py: Python<'_>, kind: impl Fn(&Task) -> bool) -> Option<(u64, usize)> {
         let completed = self.children.iter().enumerate().filter_map(|(index, child)| {
             let child = child.get();
-            child.stamp().filter(|_| kind(child)).map(|stamp| (stamp, index))
+            child.stamp(py).filter(|_| kind(child)).map(|stamp| (stamp, index))
         });
         completed.min()
     }
 
-    pub(super) fn failure(&self) -> Option<&Failure> {
+    pub(super) fn failure(&self, py: Python<'_>) -> Option<&Failure> {
         match &self.rule {
-            Rule::All { done, .. } => self.children.get(done.get()?.failed?)?.get().failure(),
+            Rule::All { done, .. } => self.children.get(done.get(py)?.failed?)?.get().failure(py),
             Rule::Any { .. } => None,
         }
     }
 
     /// The value of a composite that completed without failing.
     pub(super) fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(result) = self.result.get() {
+        if let Some(result) = self.result.get(py) {
             return Ok(result.bind(py).clone());
         }
         let result = match &self.rule {
@@ -161,17 +161,29 @@ impl Composite {
                 let results: PyResult<Vec<_>> = self.children.iter().map(|child| child.get().get_result(py)).collect();
                 PyList::new(py, results?)?.into_any()
             }
-            Rule::Any { done, .. } => match done.get().and_then(|done| done.winner) {
+            Rule::Any { done, .. } => match done.get(py).and_then(|done| done.winner) {
                 Some(winner) => self.children[winner].bind(py).clone().into_any(),
                 None => PyList::empty(py).into_any(),
             },
         };
-        Ok(self.result.get_or_init(|| result.unbind()).bind(py).clone())
+        Ok(self.result.get_or_set(py, result.unbind()).bind(py).clone())
     }
 
-    fn completed_children(&self) -> usize {
-        self.children.iter().filter(|child| child.get().stamp().is_some()).count()
+    fn completed_children(&self, py: Python<'_>) -> usize {
+        self.children.iter().filter(|child| child.get().stamp(py).is_some()).count()
     }
+}
+
+/// The tasks of a list, which most are in, or of anything else that can be iterated over.
+fn children(tasks: &Bound<'_, PyAny>) -> PyResult<Vec<Py<Task>>> {
+    let child = |task: Bound<'_, PyAny>| match task.cast_into::<Task>() {
+        Ok(task) => Ok(task.unbind()),
+        Err(error) => Err(not_a_task(&error.into_inner())),
+    };
+    if let Ok(tasks) = tasks.cast_exact::<PyList>() {
+        return tasks.iter().map(child).collect();
+    }
+    tasks.try_iter()?.map(|task| child(task?)).collect()
 }
 
 fn not_a_task(found: &Bound<'_, PyAny>) -> PyErr {
@@ -212,12 +224,12 @@ impl WhenAllTask {
     #[getter]
     fn pending_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let composite = slf.as_super().as_super().get().composite()?;
-        Ok(composite.children.len() - composite.completed_children())
+        Ok(composite.children.len() - composite.completed_children(slf.py()))
     }
 
     /// How many of its tasks have completed or failed.
     fn get_completed_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        Ok(slf.as_super().as_super().get().composite()?.completed_children())
+        Ok(slf.as_super().as_super().get().composite()?.completed_children(slf.py()))
     }
 }
 

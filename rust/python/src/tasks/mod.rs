@@ -6,7 +6,6 @@
 mod awaiter;
 mod composite;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::PyClass;
@@ -14,6 +13,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::engine::failures::Failure;
+use crate::gil::SetOnce;
 use awaiter::TaskAwaiter;
 use composite::Composite;
 
@@ -32,7 +32,7 @@ pub(crate) struct Task {
 
 #[derive(Debug)]
 enum Kind {
-    Leaf(OnceLock<Completion>),
+    Leaf(SetOnce<Completion>),
     Composite(Box<Composite>),
 }
 
@@ -60,46 +60,54 @@ impl From<AlreadyCompleted> for PyErr {
     }
 }
 
+/// Counts one more. Only whoever holds the interpreter counts, so that nothing comes between the two halves.
+#[inline]
+fn next(count: &AtomicU64) -> u64 {
+    let next = count.load(Ordering::Relaxed) + 1;
+    count.store(next, Ordering::Relaxed);
+    next
+}
+
 impl Task {
     fn leaf() -> Self {
-        Self { kind: Kind::Leaf(OnceLock::new()) }
+        Self { kind: Kind::Leaf(SetOnce::new()) }
     }
 
     /// Completes the task with a value.
-    pub(crate) fn set_result(&self, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
-        self.set(Ok(value))
+    #[inline]
+    pub(crate) fn set_result(&self, py: Python<'_>, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
+        self.set(py, Ok(value))
     }
 
     /// Completes the task with a failure.
-    pub(crate) fn set_failure(&self, failure: Failure) -> Result<(), AlreadyCompleted> {
-        self.set(Err(Box::new(failure)))
+    pub(crate) fn set_failure(&self, py: Python<'_>, failure: Failure) -> Result<(), AlreadyCompleted> {
+        self.set(py, Err(Box::new(failure)))
     }
 
-    fn set(&self, value: Result<Py<PyAny>, Box<Failure>>) -> Result<(), AlreadyCompleted> {
+    fn set(&self, py: Python<'_>, value: Result<Py<PyAny>, Box<Failure>>) -> Result<(), AlreadyCompleted> {
         let Kind::Leaf(completion) = &self.kind else { return Err(AlreadyCompleted) };
         let failed = value.is_err();
-        let stamp = COMPLETIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        completion.set(Completion { stamp, value }).map_err(|_| AlreadyCompleted)?;
+        completion.set(py, Completion { stamp: next(&COMPLETIONS), value }).map_err(|_| AlreadyCompleted)?;
         if failed {
-            FAILURES.fetch_add(1, Ordering::Relaxed);
+            next(&FAILURES);
         }
         Ok(())
     }
 
     /// When the task completed, in the order of completions; `None` if it has not.
     #[inline]
-    fn stamp(&self) -> Option<u64> {
+    fn stamp(&self, py: Python<'_>) -> Option<u64> {
         match &self.kind {
-            Kind::Leaf(completion) => completion.get().map(|completion| completion.stamp),
-            Kind::Composite(composite) => composite.stamp(),
+            Kind::Leaf(completion) => completion.get(py).map(|completion| completion.stamp),
+            Kind::Composite(composite) => composite.stamp(py),
         }
     }
 
     /// The failure that the task ended with.
-    fn failure(&self) -> Option<&Failure> {
+    fn failure(&self, py: Python<'_>) -> Option<&Failure> {
         match &self.kind {
-            Kind::Leaf(completion) => completion.get()?.value.as_ref().err().map(AsRef::as_ref),
-            Kind::Composite(composite) => composite.failure(),
+            Kind::Leaf(completion) => completion.get(py)?.value.as_ref().err().map(AsRef::as_ref),
+            Kind::Composite(composite) => composite.failure(py),
         }
     }
 
@@ -107,13 +115,13 @@ impl Task {
     #[inline]
     pub(crate) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
         match &self.kind {
-            Kind::Leaf(completion) => Ok(match completion.get() {
+            Kind::Leaf(completion) => Ok(match completion.get(py) {
                 None => TaskState::Pending,
                 Some(Completion { value: Ok(value), .. }) => TaskState::Completed(value.bind(py).clone()),
                 Some(Completion { value: Err(failure), .. }) => TaskState::Failed(failure.exception(py)?),
             }),
-            Kind::Composite(composite) if composite.stamp().is_none() => Ok(TaskState::Pending),
-            Kind::Composite(composite) => match composite.failure() {
+            Kind::Composite(composite) if composite.stamp(py).is_none() => Ok(TaskState::Pending),
+            Kind::Composite(composite) => match composite.failure(py) {
                 Some(failure) => Ok(TaskState::Failed(failure.exception(py)?)),
                 None => composite.result(py).map(TaskState::Completed),
             },
@@ -140,14 +148,14 @@ impl Task {
 impl Task {
     /// Whether the task has completed or failed.
     #[getter]
-    fn is_complete(&self) -> bool {
-        self.stamp().is_some()
+    fn is_complete(&self, py: Python<'_>) -> bool {
+        self.stamp(py).is_some()
     }
 
     /// Whether the task has failed.
     #[getter]
-    fn is_failed(&self) -> bool {
-        self.stamp().is_some() && self.failure().is_some()
+    fn is_failed(&self, py: Python<'_>) -> bool {
+        self.stamp(py).is_some() && self.failure(py).is_some()
     }
 
     /// The task's result; raises its `TaskFailedError` if it failed, and `ValueError` if it has not completed.
@@ -186,12 +194,12 @@ impl CompletableTask {
 
     /// Completes the task; raises `ValueError` if it has completed before.
     fn complete(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().get().set_result(result)?)
+        Ok(slf.as_super().get().set_result(slf.py(), result)?)
     }
 
     /// Fails the task with a `TaskFailedError` of this message and these details; raises `ValueError` if it has completed before.
     fn fail(slf: &Bound<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().get().set_failure(Failure::Given { message, details })?)
+        Ok(slf.as_super().get().set_failure(slf.py(), Failure::Given { message, details })?)
     }
 }
 
@@ -238,8 +246,13 @@ pub(crate) fn new_task(py: Python<'_>, class: TaskClass) -> PyResult<Bound<'_, T
     })
 }
 
+/// Python's collector of cycles need not visit these: they do not tell it what they hold, so it could never free one.
+#[allow(unsafe_code, reason = "PyO3 makes every class known to the collector")]
 fn create<T: PyClass>(py: Python<'_>, initializer: PyClassInitializer<T>) -> PyResult<Bound<'_, T>> {
-    Bound::new(py, initializer)
+    let task = Bound::new(py, initializer)?;
+    // SAFETY: the object is new, of a class that the collector tracks, and nothing else has seen it.
+    unsafe { pyo3::ffi::PyObject_GC_UnTrack(task.as_ptr().cast()) };
+    Ok(task)
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
