@@ -1,58 +1,168 @@
 //! The tasks that the history will complete, by the ids of their actions.
 
+use std::collections::VecDeque;
+
 use rustc_hash::FxHashMap;
 
 use super::{Host, Pending};
 
-/// Nearly every orchestrator waits for what it has called last, so that one is at hand and the others in a table.
+/// Ids are given out one after the other, and most tasks complete before many more are called. So those of the latest ids
+/// stand in a window, one place an id; those that are left behind, a timer of months beside a thousand calls, in a table.
 #[derive(Debug)]
 pub(crate) struct PendingTasks<H: Host> {
-    latest: Option<(i32, Pending<H>)>,
-    others: FxHashMap<i32, Pending<H>>,
+    /// The id of the window's first place.
+    first_id: i32,
+    window: VecDeque<Option<Pending<H>>>,
+    in_window: usize,
+    left_behind: FxHashMap<i32, Pending<H>>,
 }
+
+/// A window of so many places is kept however few are taken.
+const SMALL: usize = 64;
+/// One place in so many is taken in a larger one, or it is given up.
+const SPARSE: usize = 4;
 
 impl<H: Host> PendingTasks<H> {
     pub(crate) fn new() -> Self {
-        Self { latest: None, others: FxHashMap::default() }
+        Self { first_id: 1, window: VecDeque::new(), in_window: 0, left_behind: FxHashMap::default() }
     }
 
     /// Adds a task under an id that has none.
     #[inline]
     pub(crate) fn insert(&mut self, id: i32, pending: Pending<H>) {
-        if let Some((before, pending)) = self.latest.replace((id, pending)) {
-            self.others.insert(before, pending);
+        if self.place(id).is_some_and(|place| place > self.window.len() + SMALL) {
+            self.leave_behind();
         }
+        if self.window.is_empty() {
+            self.first_id = id;
+        }
+        let Some(place) = self.place(id) else {
+            self.left_behind.insert(id, pending);
+            return;
+        };
+        self.in_window += 1;
+        if place < self.window.len() {
+            self.window[place] = Some(pending);
+            return;
+        }
+        // The ids between were given to what is no task.
+        while self.window.len() < place {
+            self.window.push_back(None);
+        }
+        self.window.push_back(Some(pending));
     }
 
     #[inline]
     pub(crate) fn remove(&mut self, id: i32) -> Option<Pending<H>> {
-        match self.latest.take_if(|(latest, _)| *latest == id) {
-            Some((_, pending)) => Some(pending),
-            None if self.others.is_empty() => None,
-            None => self.others.remove(&id),
+        let place = self.place(id).and_then(|place| self.window.get_mut(place));
+        let Some(pending) = place.and_then(Option::take) else {
+            return if self.left_behind.is_empty() { None } else { self.left_behind.remove(&id) };
+        };
+        self.in_window -= 1;
+        while let Some(None) = self.window.front() {
+            self.window.pop_front();
+            self.first_id += 1;
         }
+        if self.window.len() > SMALL && self.in_window < self.window.len() / SPARSE {
+            self.leave_behind();
+        }
+        Some(pending)
+    }
+
+    #[cold]
+    fn leave_behind(&mut self) {
+        let pending = (self.first_id..).zip(self.window.drain(..)).filter_map(|(id, pending)| Some((id, pending?)));
+        self.left_behind.extend(pending);
+        self.in_window = 0;
     }
 
     pub(crate) fn get(&self, id: i32) -> Option<&Pending<H>> {
-        match &self.latest {
-            Some((latest, pending)) if *latest == id => Some(pending),
-            _ => self.others.get(&id),
-        }
+        let in_window = self.place(id).and_then(|place| self.window.get(place)?.as_ref());
+        in_window.or_else(|| self.left_behind.get(&id))
     }
 
     pub(crate) fn get_mut(&mut self, id: i32) -> Option<&mut Pending<H>> {
-        match &mut self.latest {
-            Some((latest, pending)) if *latest == id => Some(pending),
-            _ => self.others.get_mut(&id),
-        }
+        let in_window = self.place(id).and_then(|place| self.window.get_mut(place)?.as_mut());
+        in_window.or_else(|| self.left_behind.get_mut(&id))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.others.len() + usize::from(self.latest.is_some())
+        self.in_window + self.left_behind.len()
     }
 
     /// All of them, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Pending<H>> {
-        self.latest.iter().map(|(_, pending)| pending).chain(self.others.values())
+        self.window.iter().flatten().chain(self.left_behind.values())
+    }
+
+    #[inline]
+    fn place(&self, id: i32) -> Option<usize> {
+        usize::try_from(id.checked_sub(self.first_id)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{PendingTasks, SMALL};
+    use crate::orchestration::{Host, Pending};
+
+    #[derive(Debug)]
+    struct Numbers;
+
+    impl Host for Numbers {
+        type Task = i32;
+        type Input = ();
+    }
+
+    fn number(pending: &Pending<Numbers>) -> i32 {
+        let Pending::Plain(number) = pending else { panic!("only plain tasks were inserted") };
+        *number
+    }
+
+    proptest! {
+        /// Each step gives out some ids, one of them to a task, then asks for the task of some earlier id, and puts it
+        /// back or not.
+        #[test]
+        fn tasks_are_found_as_in_a_plain_map(
+            steps in prop::collection::vec((1..100_i32, any::<prop::sample::Index>(), any::<bool>()), 1..400)
+        ) {
+            let mut tasks = PendingTasks::<Numbers>::new();
+            let mut plain = BTreeMap::new();
+            let mut id = 0;
+            for (ids, asked, back) in steps {
+                id += ids;
+                tasks.insert(id, Pending::Plain(id));
+                plain.insert(id, id);
+                let asked = i32::try_from(asked.index(usize::try_from(id).unwrap() + 2)).unwrap();
+                prop_assert_eq!(tasks.get(asked).map(number), plain.get(&asked).copied());
+                let removed = tasks.remove(asked);
+                prop_assert_eq!(removed.as_ref().map(number), plain.remove(&asked));
+                if let (Some(pending), true) = (removed, back) {
+                    tasks.insert(asked, pending);
+                    plain.insert(asked, asked);
+                    prop_assert_eq!(tasks.get_mut(asked).map(|pending| number(pending)), Some(asked));
+                }
+                prop_assert_eq!(tasks.len(), plain.len());
+            }
+            let mut left: Vec<_> = tasks.values().map(number).collect();
+            left.sort_unstable();
+            prop_assert_eq!(left, plain.into_keys().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_task_that_never_completes_does_not_keep_the_places_of_those_that_do() {
+        let mut tasks = PendingTasks::<Numbers>::new();
+        tasks.insert(1, Pending::Plain(1));
+        for id in 2..10_000 {
+            tasks.insert(id, Pending::Plain(id));
+            assert_eq!(tasks.remove(id).as_ref().map(number), Some(id));
+            assert!(tasks.window.len() <= SMALL + 1, "{} places for one task", tasks.window.len());
+        }
+        assert_eq!(tasks.remove(1).as_ref().map(number), Some(1));
     }
 }

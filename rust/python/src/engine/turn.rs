@@ -17,7 +17,7 @@ use crate::tasks::{Task, TaskState};
 /// How many events are read ahead, so that what was read is still in the processor's cache when it is applied.
 const FEW_EVENTS: usize = 128;
 /// How many, where reading lets other threads have the interpreter: enough to make up for asking for it again.
-const MANY_EVENTS: usize = 8192;
+const MANY_EVENTS: usize = 4096;
 
 /// Why a turn stopped before its last event.
 pub(crate) enum Stop {
