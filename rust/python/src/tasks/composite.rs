@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyRecursionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{COMPLETIONS, FAILURES, Kind, Task};
+use super::{COMPLETIONS, CompletableTask, FAILURES, Kind, Task};
 use crate::engine::failures::Failure;
 use crate::gil::SetOnce;
 
@@ -176,14 +176,24 @@ impl Composite {
 
 /// The tasks of a list, which most are in, or of anything else that can be iterated over.
 fn children(tasks: &Bound<'_, PyAny>) -> PyResult<Vec<Py<Task>>> {
-    let child = |task: Bound<'_, PyAny>| match task.cast_into::<Task>() {
-        Ok(task) => Ok(task.unbind()),
-        Err(error) => Err(not_a_task(&error.into_inner())),
+    let Ok(list) = tasks.cast_exact::<PyList>() else {
+        return tasks.try_iter()?.map(|task| child(task?)).collect();
     };
-    if let Ok(tasks) = tasks.cast_exact::<PyList>() {
-        return tasks.iter().map(child).collect();
+    let mut children = Vec::with_capacity(list.len());
+    for task in list {
+        children.push(child(task)?);
     }
-    tasks.try_iter()?.map(|task| child(task?)).collect()
+    Ok(children)
+}
+
+#[inline]
+fn child(task: Bound<'_, PyAny>) -> PyResult<Py<Task>> {
+    // Comparing one class is quicker than asking for its ancestors.
+    let task = match task.cast_into_exact::<CompletableTask>() {
+        Ok(task) => return Ok(task.into_super().unbind()),
+        Err(error) => error.into_inner(),
+    };
+    task.cast_into::<Task>().map(Bound::unbind).map_err(|error| not_a_task(&error.into_inner()))
 }
 
 fn not_a_task(found: &Bound<'_, PyAny>) -> PyErr {
