@@ -16,7 +16,13 @@ import grpc
 
 from durabletask import _core, task
 from durabletask._states import OrchestrationState, OrchestrationStatus, micros_of
-from durabletask._transport import backoff_delays, code_of, describe, is_connection_failure
+from durabletask._transport import (
+    backoff_delays,
+    code_of,
+    describe,
+    is_connection_failure,
+    is_for_want_of_a_worker,
+)
 from durabletask.internal import shared
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
 
@@ -65,8 +71,9 @@ def create_request(
 class Wait:
     """One wait for an orchestration, over as many calls as it takes.
 
-    A call that loses its connection is made again until the time is up. To be used as: call with
-    `call_timeout`; on an error sleep for `pause_after(error)` and call again.
+    A call that loses its connection, or that no worker is there to serve, is made again until the
+    time is up. To be used as: call with `call_timeout`; on an error sleep for `pause_after(error)`
+    and call again.
     """
 
     def __init__(self, logger: logging.Logger, instance_id: str, goal: str, timeout: float | None):
@@ -94,7 +101,8 @@ class Wait:
             grpc.RpcError: `error`, if calling again is of no use.
         """
         timed_out = code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED
-        if not timed_out and not is_connection_failure(error):
+        connected = timed_out or not is_connection_failure(error)
+        if connected and not timed_out and not is_for_want_of_a_worker(error):
             raise error
         left = None if self._deadline is None else self._deadline - time.monotonic()
         if left is not None and left <= (0.01 if timed_out else 0.0):
@@ -105,7 +113,8 @@ class Wait:
             return 0.0
         if self._delays is None:
             self._logger.warning(
-                "Lost the connection while waiting for instance '%s' to %s; trying again. (%s)",
+                "%s while waiting for instance '%s' to %s; trying again. (%s)",
+                "No worker is connected" if connected else "Lost the connection",
                 self._instance_id,
                 self._goal,
                 describe(error),

@@ -29,6 +29,14 @@ _CONNECTION_WORDS = (
     "broken pipe",
 )
 
+# What Dapr says of orchestrations while no worker of their app is connected, or until it has noticed
+# one: the actors that stand for them live and die with the workers.
+_NO_WORKER_WORDS = (
+    "did not find address for actor 'dapr.internal.",
+    "actor type dapr.internal.",
+    "actor is closed",
+)
+
 
 def path(method: str) -> str:
     """The gRPC path of a method of the sidecar."""
@@ -85,6 +93,17 @@ def is_connection_failure(error: Any) -> bool:
         details = (error.details() or "").lower()
         return any(words in details for words in _CONNECTION_WORDS)
     return False
+
+
+def is_for_want_of_a_worker(error: Any) -> bool:
+    """Whether a call failed because Dapr has no worker connected just now, as while one restarts.
+
+    `error` is a `grpc.RpcError` of either API.
+    """
+    if code_of(error) not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNKNOWN):
+        return False
+    details = error.details() or ""
+    return any(words in details for words in _NO_WORKER_WORDS)
 
 
 def describe(error: Any) -> str:

@@ -225,7 +225,9 @@ class TaskHubGrpcWorker:
             raise RuntimeError("The worker was stopped while it was starting.")
         raise RuntimeError(
             f"Failed to establish work item stream connection within {timeout:g} seconds: "
-            f"no answer from a sidecar at {address}" + (f" ({run.trouble})" if run.trouble else "")
+            f"no answer from a sidecar at {address}"
+            + (f" ({run.trouble})" if run.trouble else "")
+            + shared.hint_about_port(address)
         )
 
     def stop(self) -> None:

@@ -95,10 +95,19 @@ def test_a_wait_survives_a_sidecar_that_goes_away_and_comes_back(
         (grpc.StatusCode.UNKNOWN, "Stream removed"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "GOAWAY received; too_many_pings"),
         (grpc.StatusCode.CANCELLED, "server is shutting down"),
+        # Dapr, while workers restart:
+        (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "did not find address for actor 'dapr.internal.default.app.workflow/id'",
+        ),
+        (
+            grpc.StatusCode.UNKNOWN,
+            "failed to create actor: actor type dapr.internal.default.app.workflow not registered",
+        ),
+        (grpc.StatusCode.UNKNOWN, "actor is closed, cannot handle deactivated"),
     ],
-    ids=lambda value: value.name if isinstance(value, grpc.StatusCode) else "",
 )
-def test_a_wait_survives_all_ways_of_losing_a_connection(
+def test_a_wait_survives_all_ways_of_losing_its_sidecar_or_workers(
     call: Both, sidecar: FakeSidecar, code: grpc.StatusCode, details: str
 ) -> None:
     calls = 0

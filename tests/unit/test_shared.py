@@ -33,6 +33,24 @@ def test_the_default_address_comes_from_the_environment(
 
 
 @pytest.mark.parametrize(
+    ("environment", "address", "hinted"),
+    [
+        ({"DAPR_GRPC_PORT": "50001"}, "localhost:4001", True),
+        ({"DAPR_GRPC_PORT": "50001"}, "localhost:5000", False),
+        ({"DAPR_GRPC_PORT": "50001", "DAPR_GRPC_HOST": "near"}, "near:50001", False),
+        ({"DAPR_GRPC_PORT": "50001", "DAPR_GRPC_ENDPOINT": "far:1"}, "far:1", False),
+        ({}, "localhost:4001", False),
+    ],
+)
+def test_a_port_that_is_set_and_does_not_count_is_pointed_out(
+    environment: dict[str, str], address: str, hinted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert ("DAPR_GRPC_PORT, which is 50001" in shared.hint_about_port(address)) == hinted
+
+
+@pytest.mark.parametrize(
     ("address", "secure", "target", "tls"),
     [
         ("host:1", False, "host:1", False),

@@ -67,6 +67,16 @@ def get_default_host_address() -> str:
     return "localhost:4001"
 
 
+def hint_about_port(host_address: str) -> str:
+    """What to say when nobody answers at an address, although DAPR_GRPC_PORT names another; mostly nothing."""
+    port = os.environ.get("DAPR_GRPC_PORT")
+    if not port or host_address != get_default_host_address():
+        return ""
+    if any(map(os.environ.get, ("DAPR_GRPC_ENDPOINT", "DAPR_GRPC_HOST", "DAPR_RUNTIME_HOST"))):
+        return ""
+    return f"; DAPR_GRPC_PORT, which is {port}, counts only together with DAPR_GRPC_HOST"
+
+
 def resolve_target(host_address: str | None, secure_channel: bool) -> tuple[str, bool]:
     """The gRPC target of an address, and whether to use TLS; a scheme in it decides on that."""
     address = get_default_host_address() if host_address is None else host_address
