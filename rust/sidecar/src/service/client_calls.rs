@@ -18,7 +18,6 @@ use crate::hub::{HubError, NewInstance, Until};
 use crate::machine::{Rerun, events};
 use crate::store::PurgeFilter;
 use crate::time;
-use crate::wire::decode_history;
 
 /// How many instances are purged in one transaction.
 const PURGE_CHUNK: usize = 200;
@@ -216,14 +215,11 @@ impl TaskHubSidecarService for Service {
         Ok(Response::new(ListInstanceIDsResponse { instance_ids, continuation_token }))
     }
 
+    /// Never reached: [`super::TaskHub`] serves this method, with histories as they are stored.
     async fn get_instance_history(
         &self,
-        request: Request<GetInstanceHistoryRequest>,
+        _request: Request<GetInstanceHistoryRequest>,
     ) -> Answer<GetInstanceHistoryResponse> {
-        let id = request.into_inner().instance_id;
-        let frames = self.hub.call(move |hub| hub.history(&id)).await?;
-        let events = decode_history(&frames.starting_at(0).concat())
-            .map_err(|error| Status::data_loss(format!("the stored history can not be decoded: {error}")))?;
-        Ok(Response::new(GetInstanceHistoryResponse { events }))
+        Err(Status::internal("histories are served elsewhere"))
     }
 }
