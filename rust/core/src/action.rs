@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{CallName, Method};
 use crate::ids::GuidSeed;
-use crate::orchestration::Host;
+use crate::orchestration::{Host, Roomy};
 use crate::time::Timestamp;
 
 use durabletask_proto::HistoryPropagationScope;
@@ -162,6 +162,16 @@ impl<H: Host> PendingActions<H> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Gives room back that stands empty.
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink();
+    }
+
+    /// What they take, without their arguments.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queue.bytes()
     }
 
     /// The actions and their ids, in ascending order.

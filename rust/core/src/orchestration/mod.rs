@@ -1,12 +1,13 @@
 //! The state of one execution: what it waits for, what it has asked for, how it ended.
 //!
 //! This file holds the state and what the host may ask of it; `calls` the calls that an orchestrator makes on its context;
-//! `outcome` how it ends; `step` what an event asks of the host;
+//! `outcome` how it ends; `step` what an event asks of the host; `rest` what it takes while it waits;
 //! `tasks` which of them are waited for. `transitions` holds what events do to the state, `response`
 //! what is left at the end of a turn.
 
 mod calls;
 mod outcome;
+mod rest;
 mod step;
 mod tasks;
 
@@ -18,6 +19,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::outcome::Outcome;
+pub(crate) use self::rest::Roomy;
 pub use self::step::{LastFailure, Notice, Start, Step};
 use self::tasks::PendingTasks;
 use crate::action::{Call, Name, PendingActions};
@@ -199,7 +201,7 @@ impl<H: Host> Orchestration<H> {
     /// How many tasks and how many names of external events are waited for.
     #[must_use]
     pub fn outstanding(&self) -> (usize, usize) {
-        (self.tasks.len(), self.names_awaited())
+        (self.tasks.len(), self.waiters.len())
     }
 
     /// Remembers which version of the orchestrator runs; an empty name is none.

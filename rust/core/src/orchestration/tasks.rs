@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::{Host, Pending};
+use super::{Host, Pending, Roomy};
 
 /// Ids are given out one after the other, and most tasks complete before many more are called. So those of the latest ids
 /// stand in a window, one place an id; those that are left behind, a timer of months beside a thousand calls, in a table.
@@ -84,6 +84,17 @@ impl<H: Host> PendingTasks<H> {
     pub(crate) fn get_mut(&mut self, id: i32) -> Option<&mut Pending<H>> {
         let in_window = self.place(id).and_then(|place| self.window.get_mut(place)?.as_mut());
         in_window.or_else(|| self.left_behind.get_mut(&id))
+    }
+
+    /// Gives room back that stands empty.
+    pub(crate) fn shrink(&mut self) {
+        self.window.shrink();
+        self.left_behind.shrink();
+    }
+
+    /// What they take, without the host's handles.
+    pub(crate) fn bytes(&self) -> usize {
+        self.window.bytes() + self.left_behind.bytes()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use durabletask_core::wire::{Corrupt, Request, Span};
 
 use super::turn::Execution;
 
-/// What an execution is taken to cost beside what can be counted: context, frame, tasks.
+/// What an execution is taken to cost beside what can be counted: context and frame.
 const EXECUTION_BYTES: usize = 4096;
 
 type Entry = (Execution, Fingerprint);
@@ -124,7 +124,7 @@ impl TurnInCache<'_> {
     fn finish(&mut self, kept: Option<Entry>) {
         if let Some(ticket) = self.ticket.take() {
             let kept = kept.map(|(execution, fingerprint)| {
-                let bytes = EXECUTION_BYTES + fingerprint.bytes() + execution.propagated_bytes;
+                let bytes = EXECUTION_BYTES + fingerprint.bytes() + execution.bytes;
                 ((execution, fingerprint), bytes)
             });
             let now = self.live.now();

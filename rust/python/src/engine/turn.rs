@@ -19,6 +19,9 @@ const FEW_EVENTS: usize = 128;
 /// How many, where reading lets other threads have the interpreter: enough to make up for asking for it again.
 const MANY_EVENTS: usize = 4096;
 
+/// What a task that is waited for takes, the object in Python and the list that it is in.
+const TASK_BYTES: usize = 128;
+
 /// Why a turn stopped before its last event.
 pub(crate) enum Stop {
     /// The request is unreadable: it is answered, but says nothing about the orchestration.
@@ -57,8 +60,8 @@ pub(super) struct Execution {
     iterator: Py<PyIterator>,
     takes_results: bool,
     awaited: Py<Task>,
-    /// How much it keeps of others' histories, in bytes.
-    pub(super) propagated_bytes: usize,
+    /// What its state takes, and what it keeps of others' histories.
+    pub(super) bytes: usize,
 }
 
 /// An orchestrator that is being driven.
@@ -102,12 +105,15 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// What is left when the turn is over, if the orchestrator waits for something and can go on from here.
     pub(super) fn into_execution(self) -> Option<Execution> {
         let (routine, awaited) = (self.routine?, self.awaited?);
-        if !self.context.get().lock(self.py).orchestration.goes_on() {
-            return None;
-        }
-        let propagated_bytes = self.context.get().propagated_bytes(self.py);
+        let state_bytes = {
+            let orchestration = &mut self.context.get().lock(self.py).orchestration;
+            if !orchestration.goes_on() {
+                return None;
+            }
+            orchestration.rest() + orchestration.outstanding().0 * TASK_BYTES
+        };
         Some(Execution {
-            propagated_bytes,
+            bytes: state_bytes + self.context.get().propagated_bytes(self.py),
             context: self.context.unbind(),
             iterator: routine.iterator.unbind(),
             takes_results: routine.takes_results,

@@ -11,7 +11,6 @@ mod dispatch;
 mod handle;
 mod purge;
 mod queue;
-mod rerun;
 mod streams;
 #[cfg(test)]
 mod tests;

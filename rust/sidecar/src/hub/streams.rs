@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Hub;
 use crate::store::Key;
-use crate::wire::EncodedMessage;
+use crate::wire::EncodedWorkItem;
 
 pub(crate) type StreamId = u64;
 
@@ -31,7 +31,7 @@ pub(crate) struct Offer {
 /// A worker's end of its stream.
 pub(crate) struct Connected {
     pub(crate) id: StreamId,
-    pub(crate) items: mpsc::Receiver<EncodedMessage>,
+    pub(crate) items: mpsc::Receiver<EncodedWorkItem>,
     /// Set when the hub has more for this stream than fits: taking an item is then to be told.
     pub(crate) starved: Arc<AtomicBool>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Warm {
 }
 
 pub(super) struct WorkerStream {
-    items: mpsc::Sender<EncodedMessage>,
+    items: mpsc::Sender<EncodedWorkItem>,
     starved: Arc<AtomicBool>,
     offer: Offer,
     pub(super) turns: usize,
@@ -85,7 +85,7 @@ impl WorkerStream {
     }
 
     /// False if the stream has ended; its end is noticed elsewhere.
-    pub(super) fn send(&self, item: EncodedMessage) -> bool {
+    pub(super) fn send(&self, item: EncodedWorkItem) -> bool {
         self.items.try_send(item).is_ok()
     }
 }
