@@ -1,9 +1,10 @@
 """What a live orchestrator takes in memory while it waits for its next turn, by how much it has been through.
 
-Many chains are brought to where they wait for another activity, and stay alive in one replay cache: by one turn that
-replays the whole history (`at once`), or by as many turns as there are steps, which bring only what is new (`by
-turns`). Growth of the process's resident memory, divided by their number, is what one of them keeps: kilobytes for its
-frame, its context and the engine's state, and none of its history.
+Many orchestrators are brought to where they wait, and stay alive in one replay cache: a chain by one turn that replays
+the whole history (`at once`), or by as many turns as there are steps, which bring only what is new (`by turns`); or one
+that has gathered so many activities and waits for an event (`fan-out`). Growth of the process's resident memory,
+divided by their number, is what one of them keeps: kilobytes for its frame, its context and the engine's state, and
+none of its history.
 """
 
 from __future__ import annotations
@@ -16,15 +17,34 @@ from pathlib import Path
 from typing import Any
 
 import inside
-from histories import INSTANCE
+from histories import INSTANCE, History
 from peers import BenchError
 from replay import add_interpreter_options, interpreters
 from warm import read_requests, requests, write_requests
+from workloads import COMPLETIONS_PER_TURN
 
 INSTANCES = 500
 FIRST = 100
 """Instances that are there before memory is looked at: what all of them share has been made for these."""
-CASES = (("at once", 100), ("at once", 10_000), ("by turns", 100), ("by turns", 2_000))
+
+
+def case(how: str, steps: int) -> list[bytes]:
+    """The requests of the turns that bring an orchestrator to where it waits."""
+    if how == "by turns":
+        return requests("delta", 0, steps)
+    if how == "at once":
+        return requests("whole", steps, 0)
+    history = History("dapr", "fan_out_and_wait", steps)
+    actions = [history.call(number) for number in range(steps)]
+    for number, action in enumerate(actions):
+        # What is new in its last turn is kept for the next, so that is little.
+        if number % COMPLETIONS_PER_TURN == 0:
+            history.turn()
+        history.completed(action, number)
+    return [history.encode()]
+
+
+CASES = tuple((how, steps) for how in ("at once", "by turns", "fan-out") for steps in (100, 10_000))
 
 
 def measure(python: Path, instances: int) -> dict[str, Any]:
@@ -33,8 +53,7 @@ def measure(python: Path, instances: int) -> dict[str, Any]:
     for how, steps in CASES:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "requests"
-            made = requests("whole", steps, 0) if how == "at once" else requests("delta", 0, steps)
-            write_requests(path, made)
+            write_requests(path, case(how, steps))
             task = {"path": str(path), "instances": instances}
             sizes = inside.call(python, __file__, task)
         found["cases"].append({"how": how, "steps": steps, **sizes})
@@ -44,7 +63,7 @@ def measure(python: Path, instances: int) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     """Results as sentences for people."""
     return [
-        f"{case['steps']:>6,} steps {case['how']:<8}: {case['bytes'] / 1e3:>6.1f} kB for each of {found['instances']} "
+        f"{case['steps']:>6,} steps {case['how']:<9}: {case['bytes'] / 1e3:>6.1f} kB for each of {found['instances']} "
         f"instances, estimated at {case['estimate'] / 1e3:.1f}"
         for case in found["cases"]
     ]
@@ -55,11 +74,12 @@ def keep_alive(task: dict[str, Any]) -> dict[str, Any]:
     from durabletask.replay import Replayer
     from durabletask.worker import ReplayCacheOptions
 
-    from orchestrators import chain
+    from orchestrators import chain, fan_out_and_wait
 
     turns = read_requests(Path(task["path"]))
     instances = task["instances"]
-    replayer = Replayer([chain], replay_cache=ReplayCacheOptions(max_instances=instances + FIRST))
+    options = ReplayCacheOptions(max_instances=instances + FIRST)
+    replayer = Replayer([chain, fan_out_and_wait], replay_cache=options)
     placeholder = INSTANCE.encode()
 
     def play(numbers: range) -> None:

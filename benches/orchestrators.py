@@ -100,3 +100,8 @@ def when_any_all(ctx: Context, steps: int) -> Routine:
         pending.remove(done)
         total += done.get_result()
     return total
+
+
+def fan_out_and_wait(ctx: Context, steps: int) -> Routine:
+    yield task.when_all([ctx.call_activity(activity, input=number) for number in range(steps)])
+    yield ctx.wait_for_external_event("go")
