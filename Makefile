@@ -95,12 +95,15 @@ test-compat: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run dur
 
 ADDRESS ?=
 KIND ?= dapr
+OTHER ?=
 
+# KIND is dapr or durabletask-go; OTHER=app-id=host:port is the sidecar of a second app, for the tests of calls between apps.
 # One test after the other: work goes to any worker that is connected, and each test has its own code.
 .PHONY: test-sidecar
-test-sidecar: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run tests on a running sidecar (ADDRESS=host:port KIND=dapr|durabletask-go)
+test-sidecar: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run tests on a running sidecar (ADDRESS=host:port KIND=dapr OTHER=)
 	@[ -n '$(ADDRESS)' ] || { echo 'expected ADDRESS=host:port, where a sidecar is listening' >&2; exit 2; }
 	@DURABLETASK_TEST_SIDECAR='$(ADDRESS)' DURABLETASK_TEST_SIDECAR_KIND='$(KIND)' \
+		DURABLETASK_TEST_OTHER_APP='$(OTHER)' \
 		$(PY) -m pytest -n 0 $(PYTEST_ARGS) tests/e2e tests/examples/test_examples.py tests/compat
 
 PROGRAMS ?= 2000

@@ -18,6 +18,9 @@ KINDS = ("embedded", "durabletask-go", "dapr")
 GIVEN = os.environ.get("DURABLETASK_TEST_SIDECAR") or None
 KIND = os.environ.get("DURABLETASK_TEST_SIDECAR_KIND", "dapr") if GIVEN else "embedded"
 
+# "app-id=host:port": the sidecar of another app, beside the given one.
+OTHER_APP = os.environ.get("DURABLETASK_TEST_OTHER_APP") or None
+
 
 @contextmanager
 def sidecar_address() -> Iterator[str]:
