@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import grpc
 import pytest
 
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from durabletask.task import OrchestrationContext
 from durabletask.worker import ReplayCacheOptions, TaskHubGrpcWorker
 
-from support.sidecar import sidecar_address
+from support.sidecar import once_served, sidecar_address
 
 SOON = 60
 
@@ -59,19 +58,7 @@ def start(client: TaskHubGrpcClient, name: str) -> str:
 
 
 def go(client: TaskHubGrpcClient, instance_id: str) -> None:
-    """Raise the event, as soon as the sidecar has noticed its worker: Dapr takes no events before."""
-    eventually(lambda: client.raise_orchestration_event(instance_id, "go"))
-
-
-def eventually(call: Callable[[], None]) -> None:
-    deadline = time.monotonic() + SOON
-    while True:
-        try:
-            return call()
-        except grpc.RpcError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.05)
+    once_served(lambda: client.raise_orchestration_event(instance_id, "go"))
 
 
 def output(client: TaskHubGrpcClient, instance_id: str) -> Any:

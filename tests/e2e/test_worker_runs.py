@@ -17,7 +17,7 @@ from durabletask.sidecar import Sidecar
 from durabletask.task import ActivityContext, OrchestrationContext
 from durabletask.worker import ConcurrencyOptions, TaskHubGrpcWorker
 
-from support.sidecar import sidecar_address
+from support.sidecar import once_served, sidecar_address
 
 SOON = 60
 
@@ -148,18 +148,19 @@ def test_an_orchestration_outlives_its_worker(address: str) -> None:
         second = yield ctx.wait_for_external_event("second")
         return [first, second]
 
-    worker = TaskHubGrpcWorker(host_address=address)
-    worker.add_orchestrator(orchestrate)
-    with TaskHubGrpcClient(host_address=address) as client:
+    with (
+        TaskHubGrpcWorker(host_address=address) as worker,
+        TaskHubGrpcClient(host_address=address) as client,
+    ):
+        worker.add_orchestrator(orchestrate)
         worker.start()
         instance_id = client.schedule_new_orchestration(orchestrate)
         client.wait_for_orchestration_start(instance_id, timeout=SOON)
         client.raise_orchestration_event(instance_id, "first", data=1)
         worker.stop()
         worker.start()
-        client.raise_orchestration_event(instance_id, "second", data=2)
+        once_served(lambda: client.raise_orchestration_event(instance_id, "second", data=2))
         state = client.wait_for_orchestration_completion(instance_id, timeout=SOON)
-        worker.stop()
     assert state is not None
     assert state.serialized_output == "[1, 2]"
 
@@ -186,7 +187,7 @@ def test_work_of_a_worker_that_was_stopped_too_early_is_done_by_another(address:
     second = TaskHubGrpcWorker(host_address=address)
     second.add_orchestrator(orchestrate)
     second._registry.add_named_activity("work", quick)
-    with TaskHubGrpcClient(host_address=address) as client, second:
+    with TaskHubGrpcClient(host_address=address) as client, first, second:
         first.start()
         instance_id = client.schedule_new_orchestration(orchestrate)
         assert entered.wait(SOON)

@@ -8,8 +8,11 @@ skipped and says why: `e2e/conftest.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import grpc
 
 from durabletask.sidecar import Sidecar
 
@@ -30,3 +33,17 @@ def sidecar_address() -> Iterator[str]:
     else:
         with Sidecar() as sidecar:
             yield sidecar.address
+
+
+def once_served(call: Callable[[], None]) -> None:
+    """Make a call until the sidecar takes it: Dapr refuses some until it has noticed the worker."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            details = error.details() or ""
+            refused = "not registered" in details or "did not find address" in details
+            if not refused or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
