@@ -177,6 +177,7 @@ def encode_rerun_request(
     new_instance_id: str | None = None,
     input: str | None = None,
     overwrite_input: bool = False,
+    new_child_instance_id: str | None = None,
 ) -> bytes: ...
 def encode_list_instance_ids_request(
     continuation_token: str | None = None, page_size: int | None = None

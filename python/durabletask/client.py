@@ -252,18 +252,30 @@ class TaskHubGrpcClient:
         new_instance_id: str | None = None,
         input: Any = None,  # noqa: A002
         overwrite_input: bool = False,
+        new_child_instance_id: str | None = None,
     ) -> str:
-        """Run a copy of an orchestration that has ended, from one of its events on.
+        """Run a copy of an orchestration that has ended, from one of its calls on.
+
+        What had ended before that call was made has ended for the copy too, and is not done again.
+        The call itself, and whatever else was under way then, is. Sub-orchestrations can not be
+        copied, but what has called them can. durabletask-go's own sidecar does not do this.
 
         Args:
             instance_id: What to copy.
-            event_id: The id of the action in its history from which to run again.
-            new_instance_id: The copy's id; None: a generated one.
-            input: Another input for that action, if `overwrite_input` is set.
+            event_id: The `eventId` in its history of the activity, timer or sub-orchestration to
+                run again.
+            new_instance_id: The copy's id, which nothing else may have; None: a generated one.
+            input: Another input for that call, if `overwrite_input` is set. Timers have none.
             overwrite_input: Whether `input` replaces the recorded one.
+            new_child_instance_id: The id of the sub-orchestration, if the call is one; None: one made
+                from the copy's id.
 
         Returns:
             The id of the copy.
+
+        Raises:
+            grpc.RpcError: NOT_FOUND: there is no such instance, or no such call. INVALID_ARGUMENT: it
+                has not ended, or can not be run again like this. ALREADY_EXISTS: the new id is taken.
         """
         request = _core.encode_rerun_request(
             instance_id,
@@ -271,6 +283,7 @@ class TaskHubGrpcClient:
             new_instance_id=new_instance_id,
             input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
+            new_child_instance_id=new_child_instance_id,
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
         return _core.decode_rerun_response(self._call("RerunWorkflowFromEvent", request))

@@ -75,9 +75,10 @@ def test_purge_says_force_only_when_asked_to() -> None:
 
 def test_other_requests_have_their_fields() -> None:
     rerun = _core.encode_rerun_request(
-        "id", 3, new_instance_id="n", input="1", overwrite_input=True
+        "id", 3, new_instance_id="n", input="1", overwrite_input=True, new_child_instance_id="c"
     )
-    assert wire.fields(rerun).keys() == {1, 2, 3, 4, 5}
+    assert wire.fields(rerun).keys() == {1, 2, 3, 4, 5, 6}
+    assert wire.fields(_core.encode_rerun_request("id", 3)).keys() == {1, 2}
     assert wire.fields(_core.encode_list_instance_ids_request("t", 5)) == {1: [b"t"], 2: [5]}
     assert wire.fields(_core.encode_get_work_items_request(2, 3, [2])) == {
         1: [2],

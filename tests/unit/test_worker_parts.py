@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -111,6 +112,27 @@ def test_a_pool_starts_threads_as_needed_and_no_more_than_its_size() -> None:
     for _ in range(2):
         assert ran.acquire(timeout=SOON)
     assert names == {"test-pool-1", "test-pool-2"}
+    pool.close()
+    assert pool.join(SOON)
+
+
+def test_a_thread_that_is_idle_is_used_again() -> None:
+    pool = ThreadPool("test-idle", 8, LOGGER)
+    names: list[str] = []
+    ran = threading.Semaphore(0)
+
+    def job() -> None:
+        names.append(threading.current_thread().name)
+        ran.release()
+
+    for _ in range(20):
+        pool.submit(job)
+        assert ran.acquire(timeout=SOON)
+        # It has run the job a moment before it is idle again.
+        deadline = time.monotonic() + SOON
+        while not pool._idle and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert set(names) == {"test-idle-1"}
     pool.close()
     assert pool.join(SOON)
 
@@ -295,3 +317,20 @@ def test_an_exception_without_usable_text_is_reported_all_the_same() -> None:
 
     assert failure_chain(Mute())[0][1] == "<str() of the exception raised RuntimeError>"
     assert failure_chain(ValueError("lone \ud800"))[0][1] == "lone ?"
+
+
+def test_an_activity_that_is_exchanged_for_an_asynchronous_one_is_noticed() -> None:
+    registry = Registry()
+    activities = ActivityExecutor(registry, LOGGER)
+
+    def blocking(ctx: task.ActivityContext, _: Any) -> None:
+        raise NotImplementedError
+
+    async def awaited(ctx: task.ActivityContext, _: Any) -> None:
+        raise NotImplementedError
+
+    assert not activities.is_async("greet"), "there is none yet"
+    registry.add_named_activity("greet", blocking)
+    assert not activities.is_async("greet")
+    registry.activities["greet"] = awaited
+    assert activities.is_async("greet")

@@ -33,6 +33,8 @@ class ActivityExecutor:
         self._logger = logger
         self._converter = converter
         self._inputs = Inputs(converter)
+        # Of which function each was found out; packages may exchange one for another.
+        self._asynchronous: dict[str, tuple[Any, bool]] = {}
 
     def execute(
         self,
@@ -57,10 +59,13 @@ class ActivityExecutor:
 
     def is_async(self, name: str) -> bool:
         """Whether an activity is a coroutine function, which needs no thread."""
-        fn: Any = self._registry.get_activity(name)
-        return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-            getattr(type(fn), "__call__", None)  # noqa: B004 - asks what it is, not whether
-        )
+        fn = self._registry.get_activity(name)
+        if fn is None:
+            return False
+        known = self._asynchronous.get(name)
+        if known is None or known[0] is not fn:
+            known = self._asynchronous[name] = fn, _is_coroutine_function(fn)
+        return known[1]
 
     def call(
         self,
@@ -102,3 +107,9 @@ class ActivityExecutor:
             return self._inputs.read(fn, encoded_input)
         except JSONDecodeError as error:
             raise ValueError(f"The input of activity '{name}' is no JSON: {error}") from error
+
+
+def _is_coroutine_function(fn: Any) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(type(fn), "__call__", None)  # noqa: B004 - asks what it is, not whether
+    )

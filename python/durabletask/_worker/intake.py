@@ -36,7 +36,11 @@ class Intake(Generic[Item]):
         self._parked_bytes_limit = parked_bytes_limit
         self._parked_bytes = 0
         self._lanes: list[Lane[Item]] = []
-        self._changed = threading.Condition()
+        # A lock that its owner may take again, for the sake of signal handlers; entered without the
+        # condition, since that costs several times as much.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0
         self._closed = False
 
     def add_lane(self, limit: int, start: Callable[[Item], None]) -> Lane[Item]:
@@ -47,11 +51,12 @@ class Intake(Generic[Item]):
 
     def admit(self, lane: Lane[Item], item: Item, size: int) -> bool:
         """Start an item or park it; blocks while too much is parked. False: closed, dropped."""
-        with self._changed:
+        with self._lock:
             if lane.running >= lane.limit:
                 size += _OVERHEAD
-                while not self._closed and lane.running >= lane.limit and self._full(size):
-                    self._changed.wait()
+                self._wait_until(
+                    lambda: self._closed or lane.running < lane.limit or not self._full(size)
+                )
             if self._closed:
                 return False
             if lane.running >= lane.limit:
@@ -64,19 +69,19 @@ class Intake(Generic[Item]):
 
     def done(self, lane: Lane[Item]) -> None:
         """An item of the lane has ended: the next one starts."""
-        with self._changed:
+        with self._lock:
+            if self._waiting:
+                self._changed.notify_all()
             if not lane.parked:
                 lane.running -= 1
-                self._changed.notify_all()
                 return
             item, size = lane.parked.popleft()
             self._parked_bytes -= size
-            self._changed.notify_all()
         lane.start(item)
 
     def drop_parked(self) -> int:
         """Forget what is parked, and say how much that was: the sidecar sends it again."""
-        with self._changed:
+        with self._lock:
             dropped = sum(len(lane.parked) for lane in self._lanes)
             for lane in self._lanes:
                 lane.parked.clear()
@@ -86,15 +91,22 @@ class Intake(Generic[Item]):
 
     def close(self) -> int:
         """Admit nothing more and forget what is parked, saying how much; what runs goes on."""
-        with self._changed:
+        with self._lock:
             self._closed = True
         return self.drop_parked()
 
     def wait_idle(self, timeout: float) -> int:
         """Wait until nothing runs, `timeout` seconds at most; returns how many still run."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._running() == 0, timeout)
+        with self._lock:
+            self._wait_until(lambda: self._running() == 0, timeout)
             return self._running()
+
+    def _wait_until(self, reached: Callable[[], bool], timeout: float | None = None) -> None:
+        self._waiting += 1
+        try:
+            self._changed.wait_for(reached, timeout)
+        finally:
+            self._waiting -= 1
 
     def _running(self) -> int:
         return sum(lane.running for lane in self._lanes)

@@ -7,6 +7,9 @@ use crate::action::{Name, TimerOrigin};
 use crate::orchestration::{Host, Orchestration, Pending, Step};
 use crate::time::Timestamp;
 
+/// How many names without a waiter are kept.
+const NAMES_KEPT: usize = 16;
+
 /// The JSON of an external event that arrived before somebody waited for it.
 pub type Payload = Option<Box<str>>;
 
@@ -66,7 +69,10 @@ impl<H: Host> Orchestration<H> {
             timer = Some((self.sequence().saturating_add(1), until));
         }
         let waiter = Waiter { task, timer: timer.map(|(id, _)| id) };
-        self.waiters.entry(key.into()).or_default().push_back(waiter);
+        match self.waiters.get_mut(&*key) {
+            Some(waiters) => waiters.push_back(waiter),
+            None => drop(self.waiters.insert(key.into(), VecDeque::from([waiter]))),
+        }
         if let Some((_, until)) = timer {
             // After the waiter, which an early firing of the timer has to find.
             let name = Name::from(name);
@@ -82,9 +88,7 @@ impl<H: Host> Orchestration<H> {
         let Some(waiters) = self.waiters.get_mut(&*key) else { return Step::Continue };
         let Some(index) = waiters.iter().position(|waiter| waiter.timer == Some(id)) else { return Step::Continue };
         let waiter = waiters.remove(index);
-        if waiters.is_empty() {
-            self.waiters.remove(&*key);
-        }
+        self.forget_unless_awaited(&key);
         let Some(waiter) = waiter else { return Step::Continue };
         let message = format!(
             "{}: the external event '{}' did not arrive within its timeout of {}, until {} UTC",
@@ -94,6 +98,27 @@ impl<H: Host> Orchestration<H> {
             timer.until
         );
         Step::TimeOut(waiter.task, message)
+    }
+
+    /// Whoever has waited longest for an event of this name.
+    #[inline]
+    pub(crate) fn next_waiter(&mut self, key: &str) -> Option<Waiter<H>> {
+        let waiter = self.waiters.get_mut(key)?.pop_front();
+        self.forget_unless_awaited(key);
+        waiter
+    }
+
+    /// A name that was waited for will mostly be waited for again, so a few are kept.
+    #[inline]
+    fn forget_unless_awaited(&mut self, key: &str) {
+        if self.waiters.len() > NAMES_KEPT && self.waiters.get(key).is_some_and(VecDeque::is_empty) {
+            self.waiters.remove(key);
+        }
+    }
+
+    /// How many names are waited for.
+    pub(crate) fn names_awaited(&self) -> usize {
+        self.waiters.values().filter(|waiters| !waiters.is_empty()).count()
     }
 
     fn take_buffered(&mut self, key: &str) -> Option<Payload> {

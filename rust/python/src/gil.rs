@@ -29,6 +29,14 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
     ))
 }
 
+/// How many bytes are worth letting go of the interpreter for, and asking for it again.
+const LARGE: usize = 256 * 1024;
+
+/// Works through so many bytes, while other threads may have the interpreter if they are many.
+pub(crate) fn work_through<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
+    if bytes >= LARGE { py.detach(work) } else { work() }
+}
+
 /// A value that is borrowed by one piece of code at a time. Borrowing it twice is an error of this crate, and panics.
 pub(crate) struct Guarded<T>(RefCell<T>);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::server::{Options, Sidecar, StartError};
+use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
 
 /// A running sidecar with a runtime of its own. Dropping it stops it.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl BlockingSidecar {
     /// Starts the runtime and the sidecar; when this returns, calls are answered.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(NETWORK_THREADS)
             .thread_name("durabletask-sidecar")
             .enable_all()
             .build()

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::server::{Options, Sidecar, StartError};
+use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
 
 /// Runs a Durable Task sidecar until it is interrupted: workers and clients connect to it over gRPC.
 #[derive(Debug, Parser)]
@@ -72,7 +72,8 @@ where
         Err(error) => return complain(&one_line(&error)),
     };
     log_to_stderr(arguments.log_level);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match threads.worker_threads(NETWORK_THREADS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&StartError::Thread(error).to_string()),
     };

@@ -16,6 +16,9 @@ use crate::hub::{Handle, Hub, HubOptions};
 use crate::service::TaskHub;
 use crate::store::{OpenError, Store};
 
+/// Threads for connections. The hub's one thread has more to do for a message than the network has, so a second one only
+/// wakes up to take work from the first.
+pub(crate) const NETWORK_THREADS: usize = 1;
 /// How often a connection that says nothing is asked whether its other end is still there. A worker whose machine is
 /// gone closes nothing; its work is handed out again when it does not answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@
 //! item is put together by concatenation, which is what protobuf defines messages to be closed under.
 
 use bytes::Bytes;
-use durabletask_proto::prost::encoding::{WireType, encode_key, encode_varint};
+use durabletask_proto::prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 use durabletask_proto::prost::{DecodeError, Message};
 use durabletask_proto::{CachedHistory, HistoryEvent, OrchestratorRequest};
 
@@ -70,18 +70,45 @@ impl Frames {
     }
 }
 
+/// What a `GetInstanceHistoryResponse` calls its events.
+const HISTORY_EVENTS: u32 = 1;
+
+/// A committed history as a serialized `GetInstanceHistoryResponse`: the same events under another number, unread.
+/// `None` if it is not what [`put_past_event`] built.
+pub(crate) fn encode_history(frames: &Frames) -> Option<EncodedMessage> {
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    encode_key(PAST_EVENTS, WireType::LengthDelimited, &mut from);
+    encode_key(HISTORY_EVENTS, WireType::LengthDelimited, &mut to);
+    debug_assert_eq!(from.len(), to.len(), "one is written over the other");
+
+    let mut bytes = frames.starting_at(0).concat();
+    let mut rest = bytes.as_mut_slice();
+    while !rest.is_empty() {
+        let (key, value) = rest.split_at_mut_checked(from.len())?;
+        if key != from {
+            return None;
+        }
+        key.copy_from_slice(&to);
+        let mut after = &*value;
+        let event = usize::try_from(decode_varint(&mut after).ok()?).ok()?;
+        let prefix = value.len() - after.len();
+        rest = value.get_mut(prefix.checked_add(event)?..)?;
+    }
+    Some(EncodedMessage { chunks: vec![bytes.into()] })
+}
+
 /// Decodes stored history, wherever it was cut between events.
 pub(crate) fn decode_history(frames: &[u8]) -> Result<Vec<HistoryEvent>, DecodeError> {
     Ok(OrchestratorRequest::decode(frames)?.past_events)
 }
 
-/// A work item ready for the wire.
+/// A message ready for the wire.
 #[derive(Debug)]
-pub(crate) struct EncodedWorkItem {
+pub(crate) struct EncodedMessage {
     pub(crate) chunks: Vec<Bytes>,
 }
 
-impl EncodedWorkItem {
+impl EncodedMessage {
     pub(crate) fn of_message(message: &impl Message) -> Self {
         Self { chunks: vec![message.encode_to_vec().into()] }
     }
@@ -99,7 +126,7 @@ pub(crate) struct TurnParts<'a> {
 }
 
 /// Puts the work item of a turn together without decoding an event.
-pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedWorkItem {
+pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedMessage {
     let head = OrchestratorRequest {
         instance_id: parts.instance_id.to_owned(),
         execution_id: parts.execution_id.map(str::to_owned),
@@ -126,13 +153,13 @@ pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedWorkItem {
     chunks.push(front.into());
     chunks.extend(parts.past);
     chunks.push(end.into());
-    EncodedWorkItem { chunks }
+    EncodedMessage { chunks }
 }
 
 #[cfg(test)]
 mod tests {
     use durabletask_proto::history_event::EventType;
-    use durabletask_proto::{EventRaisedEvent, WorkItem, work_item};
+    use durabletask_proto::{EventRaisedEvent, GetInstanceHistoryResponse, WorkItem, work_item};
 
     use super::*;
 
@@ -191,5 +218,32 @@ mod tests {
             assert_eq!(events[0], raised(&names[index]));
         }
         assert!(frames.starting_at(frames.len()).is_empty());
+    }
+
+    #[test]
+    fn a_history_is_answered_with_the_events_that_were_stored() {
+        let events: Vec<HistoryEvent> = ["", "short", &"x".repeat(2 * SEAL_AT), "last"].map(raised).to_vec();
+        let mut frames = Frames::default();
+        for event in &events {
+            frames.append(&frame(event));
+        }
+
+        let message = encode_history(&frames).expect("it is what we stored");
+
+        let decoded = GetInstanceHistoryResponse::decode(message.chunks.concat().as_slice()).expect("a response");
+        assert_eq!(decoded.events, events);
+        assert_eq!(encode_history(&Frames::default()).map(|message| message.chunks.concat()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_damaged_history_is_not_answered() {
+        let sound = frame(&raised("event"));
+        let cut = &sound[..sound.len() - 1];
+        for damaged in [cut, &[0x1a], &[0x1a, 0xff], &[0x22, 0x00], &[0x1a, 0x7f, 0x00]] {
+            let mut frames = Frames::default();
+            frames.append(&sound);
+            frames.append(damaged);
+            assert!(encode_history(&frames).is_none(), "{damaged:?} passed for an event");
+        }
     }
 }

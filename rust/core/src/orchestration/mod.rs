@@ -201,7 +201,7 @@ impl<H: Host> Orchestration<H> {
     /// How many tasks and how many names of external events are waited for.
     #[must_use]
     pub fn outstanding(&self) -> (usize, usize) {
-        (self.tasks.len(), self.waiters.len())
+        (self.tasks.len(), self.names_awaited())
     }
 
     /// Remembers which version of the orchestrator runs; an empty name is none.

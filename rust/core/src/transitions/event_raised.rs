@@ -22,14 +22,8 @@ pub(super) fn arrives<'a, H: Host>(
     let name = fold_case(name);
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
-    if !carried_over && let Some(waiters) = this.waiters.get_mut(&*name) {
-        let waiter = waiters.pop_front();
-        if waiters.is_empty() {
-            this.waiters.remove(&*name);
-        }
-        if let Some(waiter) = waiter {
-            return Ok(Step::Complete(waiter.task, input));
-        }
+    if !carried_over && let Some(waiter) = this.next_waiter(&name) {
+        return Ok(Step::Complete(waiter.task, input));
     }
     let since = this.buffered_ever;
     this.buffered_ever += 1;

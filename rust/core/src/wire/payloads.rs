@@ -324,6 +324,14 @@ impl<'a> EventRaised<'a> {
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
         const NAME: Key = bytes_key(1);
         const INPUT: Key = bytes_key(2);
+        let mut rest = body.bytes;
+        if let Some(name) = usual::bytes(&mut rest, 0x0a)
+            && let Some(input) = usual::only(rest, 0x12)
+            && let Some(json) = usual::only(input, 0x0a)
+        {
+            let input = (!json.is_empty()).then(|| body.part(json));
+            return Ok(Self { name: body.part(name).text()?, input });
+        }
         let mut this = Self::default();
         let mut reader = Reader::new(body);
         while let Some(key) = reader.key()? {

@@ -1,6 +1,6 @@
 //! `Executor`: answers orchestrator requests with the code of a registry.
 
-use durabletask_core::wire::{Corrupt, Request, Span, WorkItem};
+use durabletask_core::wire::{Corrupt, Request, Span, WorkItem, complete_request};
 use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
 use durabletask_proto::OrchestratorResponse;
 use durabletask_proto::prost::Message;
@@ -12,6 +12,7 @@ use super::log::Log;
 use super::turn::{Execution, Stop, Turn};
 use super::{failures, payload, python};
 use crate::context::RuntimeContext;
+use crate::gil;
 
 /// Runs orchestrators: `OrchestratorRequest` bytes in, `OrchestratorResponse` bytes out.
 ///
@@ -84,7 +85,7 @@ impl Executor {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let py = request.py();
         let response = self.answer(py, Span::whole(request.as_bytes()), completion_token, fetch_history)?;
-        Ok(PyBytes::new(py, &response.encode_to_vec()))
+        Ok(encode(py, &response))
     }
 
     /// The same for the serialized `WorkItem` that holds the request and its completion token.
@@ -99,7 +100,7 @@ impl Executor {
             Ok(item) => self.answer(py, item.request, item.completion_token, fetch_history)?,
             Err(corrupt) => unreadable("", "", corrupt),
         };
-        Ok(PyBytes::new(py, &response.encode_to_vec()))
+        Ok(encode(py, &response))
     }
 
     /// What the replay cache has done and holds: hits, misses, evictions, instances, bytes; empty if it is off.
@@ -160,11 +161,11 @@ impl Executor {
         fetch_history: Option<&Bound<'_, PyAny>>,
         instance_id: &mut String,
     ) -> Result<OrchestratorResponse, Unanswered> {
-        let request = Request::decode(span)?;
+        let request = decode(py, span)?;
         request.instance_id.clone_into(instance_id);
         let whole = whole_request(&request, fetch_history)?;
         let request = match &whole {
-            Some(whole) => Request::decode(Span::whole(whole))?,
+            Some(whole) => decode(py, Span::whole(whole))?,
             None => request,
         };
         Ok(self.turn(py, &request, None, completion_token)?.0)
@@ -180,7 +181,7 @@ impl Executor {
         fetch_history: Option<&Bound<'_, PyAny>>,
         instance_id: &mut String,
     ) -> Result<OrchestratorResponse, Unanswered> {
-        let Found { request, turn, execution } = live.find(span)?;
+        let Found { request, turn, execution } = gil::work_through(py, span.bytes.len(), || live.find(span))?;
         request.instance_id.clone_into(instance_id);
         if let Some((execution, fingerprint, seen)) = execution {
             let (response, kept) = self.turn(py, &request, Some((execution, seen)), completion_token)?;
@@ -192,12 +193,16 @@ impl Executor {
         }
         let whole = whole_request(&request, fetch_history)?;
         let request = match &whole {
-            Some(whole) => Request::decode(Span::whole(whole))?,
+            Some(whole) => decode(py, Span::whole(whole))?,
             None => request,
         };
         let (response, kept) = self.turn(py, &request, None, completion_token)?;
         turn.end(match kept {
-            Some(kept) => LiveExecutions::fingerprint(&request)?.map(|fingerprint| (kept, fingerprint)),
+            Some(kept) => {
+                let bytes = request.past_bytes().map_or(0, <[u8]>::len);
+                let fingerprint = gil::work_through(py, bytes, || LiveExecutions::fingerprint(&request))?;
+                fingerprint.map(|fingerprint| (kept, fingerprint))
+            }
             None => None,
         });
         Ok(response)
@@ -253,6 +258,16 @@ impl Executor {
     }
 }
 
+fn decode<'a>(py: Python<'_>, request: Span<'a>) -> Result<Request<'a>, Corrupt> {
+    gil::work_through(py, request.bytes.len(), || Request::decode(request))
+}
+
+fn encode<'py>(py: Python<'py>, response: &OrchestratorResponse) -> Bound<'py, PyBytes> {
+    // An action without much in it has some hundred bytes.
+    let encoded = gil::work_through(py, response.actions.len() * 128, || response.encode_to_vec());
+    PyBytes::new(py, &encoded)
+}
+
 /// The request with the past that it leaves out; `None` if it leaves nothing out.
 fn whole_request(
     request: &Request<'_>,
@@ -271,7 +286,9 @@ fn whole_request(
     };
     let history = fetch_history.call1((request.instance_id,)).map_err(Unanswered::HistoryUnavailable)?;
     let history = history.cast::<PyBytes>().map_err(PyErr::from)?;
-    match durabletask_core::wire::complete_request(request, Span::whole(history.as_bytes())) {
+    let stored = Span::whole(history.as_bytes());
+    let whole = gil::work_through(history.py(), stored.bytes.len(), || complete_request(request, stored));
+    match whole {
         Ok(Some(whole)) => Ok(Some(whole)),
         Ok(None) => Err(unavailable("and its history is shorter than that".to_owned())),
         Err(corrupt) => Err(unavailable(format!("and its history can not be read: {corrupt}"))),

@@ -64,14 +64,15 @@ impl<'py> Log<'py> {
 
     /// The turn's end.
     pub(super) fn turn_ended(&self, context: &Bound<'_, RuntimeContext>, actions: usize) -> PyResult<()> {
-        let (instance_id, complete, (tasks, events)) = {
+        let (instance_id, complete) = {
             let orchestration = &context.get().lock(context.py()).orchestration;
-            (orchestration.instance_id().clone(), orchestration.is_complete(), orchestration.outstanding())
+            (orchestration.instance_id().clone(), orchestration.is_complete())
         };
         if complete {
             self.write(INFO, || format!("{instance_id}: the orchestration has ended"))
         } else {
             self.write(DEBUG, || {
+                let (tasks, events) = context.get().lock(context.py()).orchestration.outstanding();
                 format!("{instance_id}: {actions} actions; waiting for {tasks} tasks and {events} external events")
             })
         }

@@ -107,7 +107,9 @@ fn encode_purge_instances_request(
 }
 
 #[pyfunction]
-#[pyo3(signature = (instance_id, event_id, *, new_instance_id=None, input=None, overwrite_input=false))]
+#[pyo3(signature = (
+    instance_id, event_id, *, new_instance_id=None, input=None, overwrite_input=false, new_child_instance_id=None
+))]
 fn encode_rerun_request(
     py: Python<'_>,
     instance_id: String,
@@ -115,6 +117,7 @@ fn encode_rerun_request(
     new_instance_id: Option<String>,
     input: Option<String>,
     overwrite_input: bool,
+    new_child_instance_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request = proto::RerunWorkflowFromEventRequest {
         source_instance_id: instance_id,
@@ -122,7 +125,7 @@ fn encode_rerun_request(
         new_instance_id,
         input,
         overwrite_input,
-        new_child_workflow_instance_id: None,
+        new_child_workflow_instance_id: new_child_instance_id,
     };
     encode(py, &request)
 }

@@ -90,6 +90,11 @@ impl Cache {
         Ok(live.frames.as_ref())
     }
 
+    /// The instance's history if it is in memory; it is no use of the instance.
+    pub(super) fn known_history(&self, key: Key) -> Option<&Frames> {
+        self.entries.peek(&key)?.0.frames.as_ref()
+    }
+
     /// Takes note of how an entry has grown, and makes room if need be.
     pub(super) fn settle(&mut self, key: Key) {
         if let Some((live, size)) = self.entries.peek_mut(&key) {

@@ -159,7 +159,10 @@ impl Hub {
     /// The committed history, encoded.
     pub(crate) fn history(&mut self, id: &str) -> Result<Frames> {
         let row = self.existing(id)?;
-        Ok(self.store.history(row.key)?)
+        match self.cache.known_history(row.key) {
+            Some(frames) => Ok(frames.clone()),
+            None => Ok(self.store.history(row.key)?),
+        }
     }
 
     /// A page of ids behind `after`, and where the next page begins if there is one.

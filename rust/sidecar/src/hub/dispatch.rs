@@ -15,7 +15,7 @@ use super::{Hub, Result};
 use crate::machine::{RawEvent, events};
 use crate::store::{ActivityRow, Key};
 use crate::time;
-use crate::wire::{EncodedWorkItem, TurnParts, encode_turn};
+use crate::wire::{EncodedMessage, TurnParts, encode_turn};
 
 /// How many events one turn takes at most; the rest is for the next.
 const MAX_EVENTS_PER_TURN: u32 = 1_000;
@@ -226,7 +226,7 @@ impl Hub {
             task_execution_id: task.task_execution_id,
             propagated_history: None,
         };
-        let item = EncodedWorkItem::of_message(&WorkItem {
+        let item = EncodedMessage::of_message(&WorkItem {
             request: Some(work_item::Request::ActivityRequest(request)),
             completion_token: token.clone(),
         });

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::Hub;
+use crate::machine::RerunError;
 
 /// Why the hub refuses.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,10 @@ pub(crate) enum HubError {
          token; this completion is dropped"
     )]
     UnknownWorkItem(String),
+    #[error(transparent)]
+    Rerun(#[from] RerunError),
+    #[error("the stored history of '{id}' can not be decoded: {error}")]
+    Undecodable { id: String, error: String },
     #[error("the database failed, nothing was changed: {0}")]
     Storage(String),
     #[error("the database failed: {0}")]

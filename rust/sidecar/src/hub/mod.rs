@@ -11,6 +11,7 @@ mod dispatch;
 mod handle;
 mod purge;
 mod queue;
+mod rerun;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Hub;
 use crate::store::Key;
-use crate::wire::EncodedWorkItem;
+use crate::wire::EncodedMessage;
 
 pub(crate) type StreamId = u64;
 
@@ -31,7 +31,7 @@ pub(crate) struct Offer {
 /// A worker's end of its stream.
 pub(crate) struct Connected {
     pub(crate) id: StreamId,
-    pub(crate) items: mpsc::Receiver<EncodedWorkItem>,
+    pub(crate) items: mpsc::Receiver<EncodedMessage>,
     /// Set when the hub has more for this stream than fits: taking an item is then to be told.
     pub(crate) starved: Arc<AtomicBool>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Warm {
 }
 
 pub(super) struct WorkerStream {
-    items: mpsc::Sender<EncodedWorkItem>,
+    items: mpsc::Sender<EncodedMessage>,
     starved: Arc<AtomicBool>,
     offer: Offer,
     pub(super) turns: usize,
@@ -85,7 +85,7 @@ impl WorkerStream {
     }
 
     /// False if the stream has ended; its end is noticed elsewhere.
-    pub(super) fn send(&self, item: EncodedWorkItem) -> bool {
+    pub(super) fn send(&self, item: EncodedMessage) -> bool {
         self.items.try_send(item).is_ok()
     }
 }

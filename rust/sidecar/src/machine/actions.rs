@@ -15,7 +15,7 @@ use durabletask_proto::{
 use super::complete::finish;
 use super::events::{self, confirming};
 use super::instance::is_final;
-use super::{Child, Completion, Entry, Environment, Message, Outcome};
+use super::{Child, Completion, Entry, Environment, Instance, Message, Outcome};
 
 /// Everything that an orchestrator asks for carries the id of this application.
 pub(super) fn stamp(router: Option<TaskRouter>, environment: &Environment<'_>) -> TaskRouter {
@@ -104,13 +104,52 @@ fn create_sub_orchestration(
     let parent = &outcome.instance;
     let instance_id =
         if asked.instance_id.is_empty() { format!("{}:{:04x}", parent.id, id & 0xffff) } else { asked.instance_id };
-    let trace = parent.start.parent_trace_context.clone();
-    let start = ExecutionStartedEvent {
+    let child = SubOrchestration {
+        id,
+        instance_id: instance_id.clone(),
         name: asked.name.clone(),
         version: asked.version.clone(),
         input: asked.input.clone(),
+    };
+    let child = sub_orchestration(parent, child, Some(router.clone()), environment);
+    let event = EventType::SubOrchestrationInstanceCreated(SubOrchestrationInstanceCreatedEvent {
+        instance_id,
+        name: asked.name,
+        version: asked.version,
+        input: asked.input,
+        parent_trace_context: parent.start.parent_trace_context.clone(),
+        rerun_parent_instance_info: None,
+        history_propagation_scope: asked.history_propagation_scope,
+        retry_parent_instance_info: asked.retry_parent_instance_info,
+    });
+    commit(outcome, confirming(id, environment.now, Some(router), event));
+    outcome.children.push(child);
+}
+
+/// A sub-orchestration as its parent asks for it.
+pub(super) struct SubOrchestration {
+    /// The parent's action.
+    pub(super) id: i32,
+    pub(super) instance_id: String,
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+    pub(super) input: Option<String>,
+}
+
+/// The instance to create for a sub-orchestration, which its parent waits for.
+pub(super) fn sub_orchestration(
+    parent: &Instance,
+    asked: SubOrchestration,
+    router: Option<TaskRouter>,
+    environment: &mut Environment<'_>,
+) -> Child {
+    let SubOrchestration { id, instance_id, name, version, input } = asked;
+    let start = ExecutionStartedEvent {
+        name,
+        version,
+        input,
         orchestration_instance: Some(OrchestrationInstance {
-            instance_id: instance_id.clone(),
+            instance_id,
             execution_id: Some((environment.new_id)().to_string()),
         }),
         parent_instance: Some(ParentInstanceInfo {
@@ -124,23 +163,10 @@ fn create_sub_orchestration(
             app_id: Some(environment.app_id.to_owned()),
             app_namespace: None,
         }),
-        parent_trace_context: trace.clone(),
+        parent_trace_context: parent.start.parent_trace_context.clone(),
         ..ExecutionStartedEvent::default()
     };
-    let event = EventType::SubOrchestrationInstanceCreated(SubOrchestrationInstanceCreatedEvent {
-        instance_id,
-        name: asked.name,
-        version: asked.version,
-        input: asked.input,
-        parent_trace_context: trace,
-        rerun_parent_instance_info: None,
-        history_propagation_scope: asked.history_propagation_scope,
-        retry_parent_instance_info: asked.retry_parent_instance_info,
-    });
-    commit(outcome, confirming(id, environment.now, Some(router.clone()), event));
-    outcome
-        .children
-        .push(Child { event: events::execution_started(environment.now, start, Some(router)), awaited_as: Some(id) });
+    Child { event: events::execution_started(environment.now, start, router), awaited_as: Some(id) }
 }
 
 fn create_detached(

@@ -8,11 +8,13 @@ mod actions;
 mod complete;
 pub(crate) mod events;
 mod instance;
+mod rerun;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use complete::{Turn, complete_turn, terminate_unstarted};
 pub(crate) use instance::{Instance, Kind, RawEvent};
+pub(crate) use rerun::{Rerun, RerunError, rerun};
 
 use durabletask_proto::prost_types::Timestamp;
 use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, TaskFailureDetails};

@@ -7,6 +7,7 @@ mod waiting;
 pub(crate) use raw::TaskHub;
 
 use crate::hub::{Handle, HubError};
+use crate::machine::RerunError;
 use tonic::{Code, Status};
 
 /// The implementation behind `TaskHubSidecarService`.
@@ -18,7 +19,11 @@ pub(crate) struct Service {
 impl From<HubError> for Status {
     fn from(error: HubError) -> Self {
         let code = match &error {
-            HubError::NotFound(_) | HubError::UnknownWorkItem(_) => Code::NotFound,
+            HubError::NotFound(_)
+            | HubError::UnknownWorkItem(_)
+            | HubError::Rerun(RerunError::NoSuchEvent(..) | RerunError::NoCall(..)) => Code::NotFound,
+            HubError::Rerun(_) => Code::InvalidArgument,
+            HubError::Undecodable { .. } => Code::DataLoss,
             HubError::AlreadyExists { .. } => Code::AlreadyExists,
             HubError::NotCompleted { .. } => Code::FailedPrecondition,
             HubError::Storage(_) | HubError::Database(_) => Code::Internal,

@@ -1,28 +1,31 @@
-//! `GetWorkItems`, apart from the generated service: its items are encoded before they get here.
+//! `GetWorkItems` and `GetInstanceHistory`, apart from the generated service: what they answer stays as it was stored.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
+use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarServiceServer;
-use durabletask_proto::{GetWorkItemsRequest, WorkerCapability};
+use durabletask_proto::{GetInstanceHistoryRequest, GetWorkItemsRequest, WorkerCapability};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
-use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::Service;
 use crate::hub::{Handle, Offer, STREAM_BOUND};
-use crate::wire::EncodedWorkItem;
+use crate::wire::{EncodedMessage, encode_history};
 
 const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
+const GET_INSTANCE_HISTORY: &str = "/TaskHubSidecarService/GetInstanceHistory";
 
 /// The whole service, as the server sees it.
 #[derive(Clone)]
@@ -55,13 +58,37 @@ impl HttpService<http::Request<Body>> for TaskHub {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != GET_WORK_ITEMS {
-            return self.methods.call(request);
+        let hub = self.hub.clone();
+        match request.uri().path() {
+            GET_WORK_ITEMS => Box::pin(async { Ok(encoded().server_streaming(WorkItems { hub }, request).await) }),
+            GET_INSTANCE_HISTORY => Box::pin(async { Ok(encoded().unary(History { hub }, request).await) }),
+            _ => self.methods.call(request),
         }
-        let method = WorkItems { hub: self.hub.clone() };
+    }
+}
+
+fn encoded<T>() -> Grpc<EncodedCodec<T>>
+where
+    EncodedCodec<T>: Codec,
+{
+    Grpc::new(EncodedCodec(PhantomData)).apply_max_message_size_config(None, Some(usize::MAX))
+}
+
+struct History {
+    hub: Handle,
+}
+
+impl UnaryService<GetInstanceHistoryRequest> for History {
+    type Response = EncodedMessage;
+    type Future = BoxFuture<Response<EncodedMessage>, Status>;
+
+    fn call(&mut self, request: Request<GetInstanceHistoryRequest>) -> Self::Future {
+        let hub = self.hub.clone();
+        let id = request.into_inner().instance_id;
         Box::pin(async move {
-            let mut grpc = Grpc::new(WorkItemCodec).apply_max_message_size_config(None, Some(usize::MAX));
-            Ok(grpc.server_streaming(method, request).await)
+            let frames = hub.call(move |hub| hub.history(&id)).await?;
+            let history = encode_history(&frames);
+            history.map(Response::new).ok_or_else(|| Status::data_loss("the stored history is damaged"))
         })
     }
 }
@@ -71,7 +98,7 @@ struct WorkItems {
 }
 
 impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
-    type Response = EncodedWorkItem;
+    type Response = EncodedMessage;
     type ResponseStream = WorkItemStream;
     type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
 
@@ -104,13 +131,13 @@ fn offer_of(request: &GetWorkItemsRequest) -> Offer {
 /// Work items on their way to one worker. When it is dropped the worker has gone.
 struct WorkItemStream {
     id: u64,
-    items: mpsc::Receiver<EncodedWorkItem>,
+    items: mpsc::Receiver<EncodedMessage>,
     starved: Arc<AtomicBool>,
     hub: Handle,
 }
 
 impl Stream for WorkItemStream {
-    type Item = Result<EncodedWorkItem, Status>;
+    type Item = Result<EncodedMessage, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = self.items.poll_recv(context);
@@ -135,28 +162,28 @@ impl Drop for WorkItemStream {
     }
 }
 
-/// Requests by prost, items as they are.
-struct WorkItemCodec;
+/// Requests by prost, answers as they are.
+struct EncodedCodec<T>(PhantomData<T>);
 
-impl Codec for WorkItemCodec {
-    type Encode = EncodedWorkItem;
-    type Decode = GetWorkItemsRequest;
-    type Encoder = WorkItemEncoder;
-    type Decoder = <ProstCodec<(), GetWorkItemsRequest> as Codec>::Decoder;
+impl<T: Message + Default + Send + 'static> Codec for EncodedCodec<T> {
+    type Encode = EncodedMessage;
+    type Decode = T;
+    type Encoder = AsItIs;
+    type Decoder = <ProstCodec<(), T> as Codec>::Decoder;
 
     fn encoder(&mut self) -> Self::Encoder {
-        WorkItemEncoder
+        AsItIs
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<(), GetWorkItemsRequest>::default().decoder()
+        ProstCodec::<(), T>::default().decoder()
     }
 }
 
-struct WorkItemEncoder;
+struct AsItIs;
 
-impl Encoder for WorkItemEncoder {
-    type Item = EncodedWorkItem;
+impl Encoder for AsItIs {
+    type Item = EncodedMessage;
     type Error = Status;
 
     fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {

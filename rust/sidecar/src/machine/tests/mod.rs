@@ -1,6 +1,7 @@
 //! The state machine, told as stories: what happens to an instance, and what its history says afterwards.
 
 mod recordings;
+mod rerun;
 mod story;
 
 use durabletask_proto::history_event::EventType;

@@ -116,7 +116,7 @@ pub(super) fn with_environment<T>(call: impl FnOnce(&mut Environment<'_>) -> T) 
     call(&mut Environment { now: NOW, app_id: "app", new_id: &mut new_id })
 }
 
-fn in_words(event: &HistoryEvent) -> String {
+pub(super) fn in_words(event: &HistoryEvent) -> String {
     let id = event.event_id;
     match event.event_type.as_ref().expect("an event of a known type") {
         EventType::OrchestratorStarted(_) => "orchestratorStarted".to_owned(),
