@@ -98,7 +98,7 @@ pub struct Orchestration<H: Host> {
     pub(crate) suspended: bool,
     /// Events that wait for the execution to be resumed.
     pub(crate) held: VecDeque<Waiting>,
-    /// What was confirmed since the execution was suspended.
+    /// What was confirmed while the execution was suspended, which some histories do again and again.
     pub(crate) confirmed_while_suspended: FxHashSet<(i32, EventType)>,
     /// Early completions whose calls were made, to be applied before all that is released.
     pub(crate) due: VecDeque<Waiting>,

@@ -72,6 +72,8 @@ fn strike<'a, H: Host>(
                 return Err(parted(this, event, method, name, Found::End(end)));
             }
         }
+        // A worker that two suspensions keep suspended beyond one resumption still repeats itself.
+        (None, _) if this.confirmed_while_suspended.contains(&(event.id, event.event_type)) && !this.suspended => {}
         (action, _) => {
             let found = action.map(|action| action.call_name()).into();
             return Err(parted(this, event, method, name, found));

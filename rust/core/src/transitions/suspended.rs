@@ -1,7 +1,5 @@
 //! `executionSuspended` and `executionResumed`: between them, events wait.
 
-use rustc_hash::FxHashSet;
-
 use super::{event_sent, orchestrator_started};
 use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Step};
@@ -36,7 +34,6 @@ pub(super) fn suspend<H: Host>(this: &mut Orchestration<H>) -> Step<'static, H> 
 
 pub(super) fn resume<H: Host>(this: &mut Orchestration<H>) -> Step<'static, H> {
     this.suspended = false;
-    this.confirmed_while_suspended = FxHashSet::default();
     this.released.append(&mut this.held);
     Step::Continue
 }

@@ -59,7 +59,8 @@ fn what_was_confirmed_while_suspended_may_be_confirmed_again() {
     for _ in 0..3 {
         turns = turns.scheduled(1, "a").timer_created(2, at(5)).sub_created(3, "s").turn();
     }
-    let turns = turns.completed(1, "1").completed(1, "2").new_turn().resumed();
+    let turns = turns.completed(1, "1").completed(1, "2").resumed().turn().timer_created(2, at(5));
+    let turns = turns.new_turn().raised("e", None);
     let turn = play(&turns, script);
     assert!(turn.error.is_none(), "{:?}", turn.error);
     turn.gives(answer(&turns));
@@ -75,7 +76,8 @@ fn another_call_confirmed_while_suspended_is_still_found_out() {
     for parted in [
         history("i").started("o").suspended().scheduled(1, "a").turn().timer_created(1, at(5)).new_turn(),
         history("i").started("o").suspended().scheduled(1, "a").turn().scheduled(2, "a").new_turn(),
-        history("i").started("o").suspended().scheduled(1, "a").resumed().turn().scheduled(1, "a").new_turn(),
+        history("i").started("o").scheduled(1, "a").suspended().scheduled(1, "a").new_turn(),
+        history("i").started("o").suspended().scheduled(1, "a").resumed().turn().timer_created(1, at(5)).new_turn(),
     ] {
         let turn = play(&parted, script);
         assert!(matches!(turn.error, Some(Error::NonDeterminism(_))), "{:?}", turn.error);
