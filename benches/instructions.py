@@ -245,13 +245,14 @@ def check(parts: list[str], python: Path, *, accept: bool) -> None:
 def main() -> None:
     """Count what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", choices=["core", "python"], help="default: both")
+    parser.add_argument("part", nargs="?", choices=["core", "python", "both"], default="both")
     parser.add_argument("--python", type=Path, help="interpreter that has this project")
     parser.add_argument("--accept", action="store_true", help="record what is counted")
     arguments = parser.parse_args()
     python = arguments.python or Path(sys.executable)
+    parts = ["core", "python"] if arguments.part == "both" else [arguments.part]
     try:
-        check(arguments.parts or ["core", "python"], python, accept=arguments.accept)
+        check(parts, python, accept=arguments.accept)
     except CountError as error:
         sys.exit(f"benches/instructions.py: {error}")
 

@@ -104,6 +104,22 @@ def test_counts_of_another_architecture_are_no_measure(
     assert "Nothing is recorded to compare with" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [([], ["core", "python"]), (["core"], ["core"]), (["python", "--accept"], ["python"])],
+)
+def test_both_parts_are_counted_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+) -> None:
+    checked = []
+    monkeypatch.setattr(
+        instructions, "check", lambda parts, *_, accept: checked.append((parts, accept))
+    )
+    monkeypatch.setattr(sys, "argv", ["instructions.py", *arguments])
+    instructions.main()
+    assert checked == [(parts, "--accept" in arguments)]
+
+
 def test_without_valgrind_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(instructions.CountError, match="apt-get install valgrind"):
