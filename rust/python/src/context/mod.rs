@@ -353,8 +353,11 @@ impl RuntimeContext {
 
     #[pyo3(signature = (new_input, *, save_events=false))]
     fn continue_as_new(&self, py: Python<'_>, new_input: Option<Py<PyAny>>, save_events: bool) {
+        // The engine may have no use for the input; the last that lets go of it must be somebody who holds no lock.
+        let held = new_input.as_ref().map(|input| input.clone_ref(py));
         let input = new_input.map_or(Input::None, Input::Deferred);
         self.lock(py).orchestration.continue_as_new(input, save_events);
+        drop(held);
     }
 
     fn is_patched(&self, py: Python<'_>, patch_name: &str) -> bool {
