@@ -19,7 +19,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        marker = item.get_closest_marker("sidecars")
-        if marker is not None and KIND not in marker.args:
-            reason = f"not on {KIND} at {GIVEN}: {marker.kwargs['reason']}"
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for marker in item.iter_markers("sidecars"):
+            if KIND not in marker.args:
+                reason = f"not on {KIND} at {GIVEN}: {marker.kwargs['reason']}"
+                item.add_marker(pytest.mark.skip(reason=reason))
+                break

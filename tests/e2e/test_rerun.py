@@ -20,9 +20,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from support.sidecar import sidecar_address
 
-pytestmark = pytest.mark.sidecars(
-    "embedded", reason="durabletask-go's own can not run again; on Dapr it was not tried"
-)
+pytestmark = pytest.mark.sidecars("embedded", "dapr", reason="can not run again")
 
 done: Counter[str] = Counter()
 """What activities were given, and how often."""
@@ -151,10 +149,12 @@ def test_what_can_not_be_run_again_is_refused(client: TaskHubGrpcClient) -> None
         return caught.value.code(), caught.value.details()
 
     code = grpc.StatusCode
-    assert refused("nobody", 1) == (code.NOT_FOUND, "no such instance exists: 'nobody'")
+    found, text = refused("nobody", 1)
+    assert found is code.NOT_FOUND
+    assert "'nobody'" in (text or "")
     found, text = refused(instance_id, 99)
     assert found is code.NOT_FOUND
-    assert "no event with the id 99" in (text or "")
+    assert "99" in (text or "")
     assert refused(instance_id, 6)[0] is code.NOT_FOUND, "that is the id of its end"
     assert refused(instance_id, 1, new_instance_id=waiting)[0] is code.ALREADY_EXISTS
     assert refused(instance_id, 4, overwrite_input=True)[0] is code.INVALID_ARGUMENT
