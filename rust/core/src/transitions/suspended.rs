@@ -5,9 +5,10 @@ use crate::error::Error;
 use crate::orchestration::{Host, Orchestration, Step};
 use crate::wire::{Event, EventType};
 
-/// Keeps the event for later, or passes over it, unless it is one that a suspended execution must see. Suspending what is suspended changes
-/// nothing, so that one resume is always enough. Confirmations only strike off what was asked for before the suspension;
-/// if they had to wait, those actions would be sent again in every turn of the suspended execution, and done again.
+/// Keeps the event for later, or passes over it, unless it is one that a suspended execution must see. Suspending what is
+/// suspended changes nothing, so that one resume is always enough. Confirmations only strike off what was asked for before
+/// the suspension; if they had to wait, those actions would be sent again in every turn of the suspended execution, and
+/// done again.
 pub(super) fn holds_back<H: Host>(this: &mut Orchestration<H>, event: &Event<'_>) -> Result<bool, Error> {
     match event.event_type {
         EventType::ExecutionResumed | EventType::ExecutionTerminated | EventType::ExecutionSuspended => {

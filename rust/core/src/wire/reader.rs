@@ -130,13 +130,6 @@ impl<'a> Field<'a> {
         self.varint(number).map(|value| value as i32)
     }
 
-    /// The field as an `int64`.
-    #[inline]
-    pub fn int64(self, number: u32) -> Result<i64, Corrupt> {
-        #[allow(clippy::cast_possible_wrap, reason = "protobuf defines int64 as these bits")]
-        self.varint(number).map(|value| value as i64)
-    }
-
     /// The field as text, bytes or a message.
     #[inline]
     pub fn span(self, number: u32) -> Result<Span<'a>, Corrupt> {

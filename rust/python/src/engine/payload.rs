@@ -67,8 +67,7 @@ pub(crate) fn decode<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, Py
 pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(text) = value.cast_exact::<PyString>() {
         if let Ok(text) = text.to_str()
-            && text.is_ascii()
-            && is_plain(text.as_bytes())
+            && is_plain_ascii(text.as_bytes())
         {
             return Ok(format!("\"{text}\""));
         }
