@@ -14,6 +14,7 @@ import pytest
 import durabletask
 
 from support.command import sidecar_command
+from support.environments import EXT, interpreter_with
 from support.sidecar import GIVEN
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -37,15 +38,7 @@ EXPECTED: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def ext_python() -> str:
     """Return the interpreter of the environment that holds dapr-ext-workflow, and no durabletask."""
-    default = TESTS.parent / ".venv-ext/bin/python"
-    python = os.environ.get("DURABLETASK_EXT_PYTHON", str(default))
-    version = "from importlib.metadata import version; print(version('dapr-ext-workflow'))"
-    try:
-        found = subprocess.run([python, "-c", version], capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.fail(f"{python} does not exist: `make test-compat` sets it up")
-    assert found.stdout.strip() == "1.17.5", f"{python} has no dapr-ext-workflow 1.17.5: {found}"
-    return python
+    return interpreter_with(EXT, "dapr-ext-workflow", "1.17.5")
 
 
 def test_dapr_ext_workflow_runs_end_to_end(ext_python: str) -> None:

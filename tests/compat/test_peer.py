@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.command import sidecar_command
+from support.environments import COMPAT, interpreter_with
 from support.examples import PRINTED, run_example
 from support.sidecar import GIVEN
 
@@ -27,15 +28,7 @@ BEYOND_THE_PEER = {"custom_objects"}
 @pytest.fixture(scope="session")
 def peer_python() -> str:
     """Return the interpreter of the environment that holds durabletask-dapr 0.17.4."""
-    default = TESTS.parent / ".venv-compat/bin/python"
-    python = os.environ.get("DURABLETASK_COMPAT_PYTHON", str(default))
-    version = "from importlib.metadata import version; print(version('durabletask-dapr'))"
-    try:
-        found = subprocess.run([python, "-c", version], capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.fail(f"{python} does not exist: `make test-compat` sets it up")
-    assert found.stdout.strip() == "0.17.4", f"{python} has no durabletask-dapr 0.17.4: {found}"
-    return python
+    return interpreter_with(COMPAT, "durabletask-dapr", "0.17.4")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,12 @@
-"""Which tests of this folder run on which sidecars: see `support.sidecar`."""
+"""Which tests of this folder run on which sidecars (see `support.sidecar`), and the client that they share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from durabletask.client import TaskHubGrpcClient
 
 from support.sidecar import GIVEN, KIND, KINDS
 
@@ -24,3 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 reason = f"not on {KIND} at {GIVEN}: {marker.kwargs['reason']}"
                 item.add_marker(pytest.mark.skip(reason=reason))
                 break
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[TaskHubGrpcClient]:
+    """Return a client for the sidecar that the module's own `address` names."""
+    with TaskHubGrpcClient(host_address=address) as client:
+        yield client

@@ -55,12 +55,6 @@ def address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def client(address: str) -> Iterator[TaskHubGrpcClient]:
-    with TaskHubGrpcClient(host_address=address) as client:
-        yield client
-
-
 def test_an_orchestration_is_started_and_waited_for(client: TaskHubGrpcClient) -> None:
     before = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(seconds=1)
     instance_id = client.schedule_new_orchestration(echo, input={"a": [0, None, ""]})

@@ -60,12 +60,6 @@ def address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def client(address: str) -> Iterator[TaskHubGrpcClient]:
-    with TaskHubGrpcClient(host_address=address) as client:
-        yield client
-
-
 def ended(client: TaskHubGrpcClient, instance_id: str) -> OrchestrationState:
     state = client.wait_for_orchestration_completion(instance_id, timeout=60)
     assert state is not None

@@ -25,12 +25,6 @@ def address() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def client(address: str) -> Iterator[TaskHubGrpcClient]:
-    with TaskHubGrpcClient(host_address=address) as client:
-        yield client
-
-
 def waits_and_returns(value: str) -> Any:
     def orchestrator(ctx: OrchestrationContext, _: object) -> Any:
         yield ctx.wait_for_external_event("go")

@@ -9,22 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from support.environments import COMPAT, interpreter
+
 HERE = Path(__file__).resolve().parent
 Question = tuple[str, bytes, "list[str] | None"]
 Answer = tuple["bytes | None", list[str]]
-
-
-def reference_python() -> str:
-    """The interpreter of the environment that holds 0.17.4."""
-    default = HERE.parents[1] / ".venv-compat/bin/python"
-    return os.environ.get("DURABLETASK_COMPAT_PYTHON", str(default))
 
 
 class Reference:
     """Use as a context manager: the process ends with the block."""
 
     def __init__(self) -> None:
-        python = reference_python()
+        python = interpreter(COMPAT)
         if not Path(python).exists():
             raise FileNotFoundError(f"{python} does not exist: `make test-parity` sets it up")
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -75,4 +71,4 @@ class Reference:
         return self.answers()[0]
 
 
-__all__ = ["Answer", "Question", "Reference", "reference_python"]
+__all__ = ["Answer", "Question", "Reference"]
