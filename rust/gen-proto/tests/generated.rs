@@ -40,8 +40,8 @@ fn the_upstream_revision_is_the_one_the_contract_was_taken_from() {
     let path = repository_root().join("proto/PROTO_SOURCE_COMMIT_HASH");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
     assert!(
-        text.trim().starts_with("1555e20"),
-        "proto/PROTO_SOURCE_COMMIT_HASH names {:?}; contract.json was taken from 1555e20 of dapr/durabletask-protobuf: change both together",
+        text.trim().starts_with("68be09e"),
+        "proto/PROTO_SOURCE_COMMIT_HASH names {:?}; contract.json was taken from 68be09e of dapr/durabletask-protobuf: change both together",
         text.trim()
     );
 }

@@ -667,6 +667,10 @@ pub struct CreateInstanceRequest {
     >,
     #[prost(message, optional, tag = "9")]
     pub parent_trace_context: ::core::option::Option<TraceContext>,
+    #[prost(bool, tag = "10")]
+    pub enforce_unique_instance_id: bool,
+    #[prost(message, optional, tag = "11")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateInstanceResponse {
@@ -679,6 +683,8 @@ pub struct GetInstanceRequest {
     pub instance_id: ::prost::alloc::string::String,
     #[prost(bool, tag = "2")]
     pub get_inputs_and_outputs: bool,
+    #[prost(message, optional, tag = "3")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetInstanceResponse {
@@ -695,6 +701,8 @@ pub struct RaiseEventRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub input: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RaiseEventResponse {}
@@ -706,6 +714,8 @@ pub struct TerminateRequest {
     pub output: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(bool, tag = "3")]
     pub recursive: bool,
+    #[prost(message, optional, tag = "4")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TerminateResponse {}
@@ -715,6 +725,8 @@ pub struct SuspendRequest {
     pub instance_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SuspendResponse {}
@@ -724,6 +736,8 @@ pub struct ResumeRequest {
     pub instance_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResumeResponse {}
@@ -733,6 +747,8 @@ pub struct PurgeInstancesRequest {
     pub recursive: bool,
     #[prost(bool, optional, tag = "4")]
     pub force: ::core::option::Option<bool>,
+    #[prost(message, optional, tag = "5")]
+    pub router: ::core::option::Option<TaskRouter>,
     #[prost(oneof = "purge_instances_request::Request", tags = "1, 2")]
     pub request: ::core::option::Option<purge_instances_request::Request>,
 }
@@ -783,7 +799,7 @@ pub struct GetWorkItemsRequest {
 pub struct WorkItem {
     #[prost(string, tag = "10")]
     pub completion_token: ::prost::alloc::string::String,
-    #[prost(oneof = "work_item::Request", tags = "1, 2, 4")]
+    #[prost(oneof = "work_item::Request", tags = "1, 2, 6")]
     pub request: ::core::option::Option<work_item::Request>,
 }
 /// Nested message and enum types in `WorkItem`.
@@ -794,8 +810,7 @@ pub mod work_item {
         OrchestratorRequest(super::OrchestratorRequest),
         #[prost(message, tag = "2")]
         ActivityRequest(super::ActivityRequest),
-        #[deprecated]
-        #[prost(message, tag = "4")]
+        #[prost(message, tag = "6")]
         HealthPing(super::HealthPing),
     }
 }
@@ -817,6 +832,8 @@ pub struct RerunWorkflowFromEventRequest {
     pub new_child_workflow_instance_id: ::core::option::Option<
         ::prost::alloc::string::String,
     >,
+    #[prost(message, optional, tag = "7")]
+    pub router: ::core::option::Option<TaskRouter>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RerunWorkflowFromEventResponse {
@@ -1024,6 +1041,7 @@ impl ActivityTerminalStatus {
 pub enum WorkerCapability {
     Unspecified = 0,
     StatefulHistory = 2,
+    HealthPing = 3,
 }
 impl WorkerCapability {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1034,6 +1052,7 @@ impl WorkerCapability {
         match self {
             Self::Unspecified => "WORKER_CAPABILITY_UNSPECIFIED",
             Self::StatefulHistory => "WORKER_CAPABILITY_STATEFUL_HISTORY",
+            Self::HealthPing => "WORKER_CAPABILITY_HEALTH_PING",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1041,6 +1060,7 @@ impl WorkerCapability {
         match value {
             "WORKER_CAPABILITY_UNSPECIFIED" => Some(Self::Unspecified),
             "WORKER_CAPABILITY_STATEFUL_HISTORY" => Some(Self::StatefulHistory),
+            "WORKER_CAPABILITY_HEALTH_PING" => Some(Self::HealthPing),
             _ => None,
         }
     }

@@ -53,7 +53,7 @@ fn encode_get_instance_request(
     instance_id: String,
     fetch_payloads: bool,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::GetInstanceRequest { instance_id, get_inputs_and_outputs: fetch_payloads };
+    let request = proto::GetInstanceRequest { instance_id, get_inputs_and_outputs: fetch_payloads, router: None };
     encode(py, &request)
 }
 
@@ -65,7 +65,7 @@ fn encode_raise_event_request(
     name: String,
     input: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::RaiseEventRequest { instance_id, name, input };
+    let request = proto::RaiseEventRequest { instance_id, name, input, router: None };
     encode(py, &request)
 }
 
@@ -77,19 +77,19 @@ fn encode_terminate_request(
     output: Option<String>,
     recursive: bool,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::TerminateRequest { instance_id, output, recursive };
+    let request = proto::TerminateRequest { instance_id, output, recursive, router: None };
     encode(py, &request)
 }
 
 #[pyfunction]
 fn encode_suspend_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::SuspendRequest { instance_id, reason: None };
+    let request = proto::SuspendRequest { instance_id, reason: None, router: None };
     encode(py, &request)
 }
 
 #[pyfunction]
 fn encode_resume_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::ResumeRequest { instance_id, reason: None };
+    let request = proto::ResumeRequest { instance_id, reason: None, router: None };
     encode(py, &request)
 }
 
@@ -101,8 +101,12 @@ fn encode_purge_instances_request(
     recursive: bool,
     force: Option<bool>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request =
-        proto::PurgeInstancesRequest { recursive, force, request: Some(PurgeTarget::InstanceId(instance_id)) };
+    let request = proto::PurgeInstancesRequest {
+        recursive,
+        force,
+        router: None,
+        request: Some(PurgeTarget::InstanceId(instance_id)),
+    };
     encode(py, &request)
 }
 
@@ -126,6 +130,7 @@ fn encode_rerun_request(
         input,
         overwrite_input,
         new_child_workflow_instance_id: new_child_instance_id,
+        router: None,
     };
     encode(py, &request)
 }

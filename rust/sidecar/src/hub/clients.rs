@@ -20,6 +20,8 @@ const MAX_PAGE: u32 = 10_000;
 pub(crate) struct NewInstance {
     pub(crate) start: ExecutionStartedEvent,
     pub(crate) reuse: Option<OrchestrationIdReusePolicy>,
+    /// An id that is taken is refused, whatever became of its instance.
+    pub(crate) unique: bool,
 }
 
 impl Hub {
@@ -29,6 +31,7 @@ impl Hub {
             let status = existing.instance.status;
             let named = new.reuse.filter(|policy| policy.operation_status.contains(&(status as i32)));
             match named.map(|policy| policy.action()) {
+                _ if new.unique => return Err(HubError::AlreadyExists { id, status: status_name(status) }),
                 Some(CreateOrchestrationAction::Ignore) => return Ok(()),
                 Some(CreateOrchestrationAction::Terminate) => {}
                 None if existing.instance.is_finished() => {}

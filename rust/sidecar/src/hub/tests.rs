@@ -27,7 +27,7 @@ fn instance(id: &str, input: String) -> NewInstance {
         }),
         ..ExecutionStartedEvent::default()
     };
-    NewInstance { start, reuse: None }
+    NewInstance { start, reuse: None, unique: false }
 }
 
 #[tokio::test]

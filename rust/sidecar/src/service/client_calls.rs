@@ -71,6 +71,7 @@ impl TaskHubSidecarService for Service {
         let execution_id = request.execution_id.clone().filter(|given| !given.is_empty());
         #[allow(deprecated, reason = "sidecars before Dapr 1.18 honour the policy, and so do we")]
         let reuse = request.orchestration_id_reuse_policy;
+        let unique = request.enforce_unique_instance_id;
         let start = ExecutionStartedEvent {
             name: request.name,
             version: request.version,
@@ -84,12 +85,12 @@ impl TaskHubSidecarService for Service {
             tags: request.tags,
             ..ExecutionStartedEvent::default()
         };
-        self.hub.call(move |hub| hub.start_instance(NewInstance { start, reuse })).await?;
+        self.hub.call(move |hub| hub.start_instance(NewInstance { start, reuse, unique })).await?;
         Ok(Response::new(CreateInstanceResponse { instance_id }))
     }
 
     async fn get_instance(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
-        let GetInstanceRequest { instance_id, get_inputs_and_outputs } = request.into_inner();
+        let GetInstanceRequest { instance_id, get_inputs_and_outputs, .. } = request.into_inner();
         let state = self.hub.call(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
         Ok(Response::new(GetInstanceResponse { exists: state.is_some(), orchestration_state: state }))
     }
@@ -110,7 +111,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn terminate_instance(&self, request: Request<TerminateRequest>) -> Answer<TerminateResponse> {
-        let TerminateRequest { instance_id, output, recursive } = request.into_inner();
+        let TerminateRequest { instance_id, output, recursive, .. } = request.into_inner();
         let event = ExecutionTerminatedEvent { input: output, recurse: recursive };
         let id = instance_id.clone();
         self.hub.call(move |hub| hub.terminate(&id, &event)).await?;
@@ -119,7 +120,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn suspend_instance(&self, request: Request<SuspendRequest>) -> Answer<SuspendResponse> {
-        let SuspendRequest { instance_id, reason } = request.into_inner();
+        let SuspendRequest { instance_id, reason, .. } = request.into_inner();
         let event = events::execution_suspended(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
         self.hub.call(move |hub| hub.raise(&id, &event)).await?;
@@ -128,7 +129,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn resume_instance(&self, request: Request<ResumeRequest>) -> Answer<ResumeResponse> {
-        let ResumeRequest { instance_id, reason } = request.into_inner();
+        let ResumeRequest { instance_id, reason, .. } = request.into_inner();
         let event = events::execution_resumed(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
         self.hub.call(move |hub| hub.raise(&id, &event)).await?;
@@ -137,7 +138,7 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn purge_instances(&self, request: Request<PurgeInstancesRequest>) -> Answer<PurgeInstancesResponse> {
-        let PurgeInstancesRequest { request, recursive, force } = request.into_inner();
+        let PurgeInstancesRequest { request, recursive, force, .. } = request.into_inner();
         let force = force.unwrap_or(false);
         let count = match request {
             Some(purge_instances_request::Request::InstanceId(id)) => {

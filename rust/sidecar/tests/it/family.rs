@@ -95,7 +95,7 @@ async fn terminating_recursively_ends_all_generations() {
     let mut worker = Worker::connect(&client).await;
     three_generations(&mut client, &mut worker).await;
     let mut other = client.clone();
-    let request = TerminateRequest { instance_id: "a".to_owned(), recursive: true, output: None };
+    let request = TerminateRequest { instance_id: "a".to_owned(), recursive: true, ..TerminateRequest::default() };
     let terminating = tokio::spawn(async move { other.terminate_instance(request).await });
     for id in ["a", "b", "c"] {
         ends_as_terminated(&mut worker, id).await;
@@ -107,6 +107,7 @@ async fn terminating_recursively_ends_all_generations() {
         request: Some(purge_instances_request::Request::InstanceId("a".to_owned())),
         recursive: true,
         force: None,
+        router: None,
     };
     let count = client.purge_instances(request).await.expect("purged").into_inner();
     assert_eq!(count.deleted_instance_count, 3);
@@ -119,7 +120,7 @@ async fn purging_a_family_takes_nothing_while_one_of_it_is_at_work() {
     let mut worker = Worker::connect(&client).await;
     three_generations(&mut client, &mut worker).await;
     let mut other = client.clone();
-    let request = TerminateRequest { instance_id: "a".to_owned(), recursive: false, output: None };
+    let request = TerminateRequest { instance_id: "a".to_owned(), recursive: false, ..TerminateRequest::default() };
     let terminating = tokio::spawn(async move { other.terminate_instance(request).await });
     ends_as_terminated(&mut worker, "a").await;
     soon("the termination", terminating).await.expect("no panic").expect("an answer");
@@ -129,6 +130,7 @@ async fn purging_a_family_takes_nothing_while_one_of_it_is_at_work() {
         request: Some(purge_instances_request::Request::InstanceId("a".to_owned())),
         recursive: true,
         force,
+        router: None,
     };
     client.purge_instances(request(None)).await.expect_err("b is not finished");
     assert!(state(&mut client, "a").await.is_some(), "all or nothing");

@@ -18,11 +18,12 @@ fn purge(id: &str, force: bool) -> PurgeInstancesRequest {
         request: Some(purge_instances_request::Request::InstanceId(id.to_owned())),
         recursive: true,
         force: Some(force),
+        router: None,
     }
 }
 
 fn by_id(id: &str) -> GetInstanceRequest {
-    GetInstanceRequest { instance_id: id.to_owned(), get_inputs_and_outputs: false }
+    GetInstanceRequest { instance_id: id.to_owned(), get_inputs_and_outputs: false, router: None }
 }
 
 /// Runs an instance to its end.
@@ -116,12 +117,12 @@ async fn what_does_not_exist_is_said_not_to() {
             .map(|_| ())
             .expect_err("no such instance"),
         client
-            .suspend_instance(SuspendRequest { instance_id: id(), reason: None })
+            .suspend_instance(SuspendRequest { instance_id: id(), reason: None, router: None })
             .await
             .map(|_| ())
             .expect_err("no such instance"),
         client
-            .resume_instance(ResumeRequest { instance_id: id(), reason: None })
+            .resume_instance(ResumeRequest { instance_id: id(), reason: None, router: None })
             .await
             .map(|_| ())
             .expect_err("no such instance"),
@@ -184,6 +185,29 @@ async fn the_reuse_policy_of_older_clients_is_honoured() {
 }
 
 #[tokio::test]
+async fn a_start_that_insists_on_a_new_id_is_refused_an_old_one() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    let request = || CreateInstanceRequest {
+        instance_id: "one".to_owned(),
+        name: "greet".to_owned(),
+        enforce_unique_instance_id: true,
+        ..CreateInstanceRequest::default()
+    };
+    client.start_instance(request()).await.expect("the id is new");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![complete(1, "\"first\"")]).await;
+    finished(&mut client, "one").await;
+    let error = client.start_instance(request()).await.expect_err("the id was used before");
+    assert_eq!(error.code(), Code::AlreadyExists);
+    let kept = state(&mut client, "one").await.expect("it exists").output;
+    assert_eq!(kept.as_deref(), Some("\"first\""), "what was there is left alone");
+    client.purge_instances(purge("one", false)).await.expect("purged");
+    client.start_instance(request()).await.expect("nothing is left of the first");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn an_event_for_a_finished_instance_is_dropped() {
     let (sidecar, mut client) = start().await;
     let mut worker = Worker::connect(&client).await;
@@ -227,7 +251,7 @@ async fn suspending_terminating_and_resuming_answer_when_the_worker_has_seen_it(
     let id = || "one".to_owned();
 
     let mut other = client.clone();
-    let request = SuspendRequest { instance_id: id(), reason: Some("lunch".to_owned()) };
+    let request = SuspendRequest { instance_id: id(), reason: Some("lunch".to_owned()), router: None };
     let suspending = tokio::spawn(async move { other.suspend_instance(request).await });
     let turn = worker.turn().await;
     assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "ExecutionSuspended"]);
@@ -236,7 +260,7 @@ async fn suspending_terminating_and_resuming_answer_when_the_worker_has_seen_it(
     assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Suspended);
 
     let mut other = client.clone();
-    let request = ResumeRequest { instance_id: id(), reason: None };
+    let request = ResumeRequest { instance_id: id(), reason: None, router: None };
     let resuming = tokio::spawn(async move { other.resume_instance(request).await });
     let turn = worker.turn().await;
     assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "ExecutionResumed"]);
@@ -245,7 +269,8 @@ async fn suspending_terminating_and_resuming_answer_when_the_worker_has_seen_it(
     assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Running);
 
     let mut other = client.clone();
-    let request = TerminateRequest { instance_id: id(), output: Some("\"why\"".to_owned()), recursive: true };
+    let request =
+        TerminateRequest { instance_id: id(), output: Some("\"why\"".to_owned()), recursive: true, router: None };
     let terminating = tokio::spawn(async move { other.terminate_instance(request).await });
     let turn = worker.turn().await;
     assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "ExecutionTerminated"]);
@@ -315,6 +340,7 @@ async fn purging_by_filter_takes_what_matches_and_is_finished() {
         request: Some(purge_instances_request::Request::PurgeInstanceFilter(filter)),
         recursive: false,
         force: None,
+        router: None,
     };
     let filter = PurgeInstanceFilter {
         runtime_status: vec![OrchestrationStatus::Failed.into()],

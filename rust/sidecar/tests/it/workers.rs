@@ -184,7 +184,10 @@ async fn streams_and_waits_end_when_the_sidecar_stops() {
 }
 
 async fn finished_or_error(client: &mut crate::support::Client) -> Result<(), tonic::Status> {
-    let request =
-        durabletask_proto::GetInstanceRequest { instance_id: "one".to_owned(), get_inputs_and_outputs: false };
+    let request = durabletask_proto::GetInstanceRequest {
+        instance_id: "one".to_owned(),
+        get_inputs_and_outputs: false,
+        router: None,
+    };
     client.wait_for_instance_completion(request).await.map(|_| ())
 }

@@ -60,7 +60,7 @@ pub(crate) async fn create(client: &mut Client, id: &str, name: &str) -> Result<
 }
 
 fn with_payloads(id: &str) -> GetInstanceRequest {
-    GetInstanceRequest { instance_id: id.to_owned(), get_inputs_and_outputs: true }
+    GetInstanceRequest { instance_id: id.to_owned(), get_inputs_and_outputs: true, router: None }
 }
 
 pub(crate) async fn state(client: &mut Client, id: &str) -> Option<OrchestrationState> {
@@ -79,7 +79,7 @@ pub(crate) async fn finished(client: &mut Client, id: &str) -> OrchestrationStat
 }
 
 pub(crate) async fn raise(client: &mut Client, id: &str, name: &str) -> Result<(), Status> {
-    let request = RaiseEventRequest { instance_id: id.to_owned(), name: name.to_owned(), input: None };
+    let request = RaiseEventRequest { instance_id: id.to_owned(), name: name.to_owned(), input: None, router: None };
     client.raise_event(request).await.map(|_| ())
 }
 
