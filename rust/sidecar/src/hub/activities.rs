@@ -38,7 +38,8 @@ impl Hub {
             tracing::debug!(%instance_id, task_id = lease.task_id, "dropping the result of an execution that is over");
             return Ok(());
         }
-        self.deliver(key, &result_event(lease, response))
+        let execution = lease.row.execution_id.clone();
+        self.deliver_to(key, execution.as_deref(), &result_event(lease, response))
     }
 }
 

@@ -56,7 +56,7 @@ impl Hub {
         let not_before = scheduled.filter(|at| *at > now);
         let instance = Instance::pending(instance_id(start), start);
         let key = self.store.create_instance(&Created { instance: &instance, parent, not_before, now })?;
-        self.store.deliver(key, &RawEvent::from(event))?;
+        self.store.deliver(key, None, &RawEvent::from(event))?;
         match not_before {
             Some(at) => self.add_timer(key, at, None)?,
             None => self.queue.push_turn(key),
@@ -103,7 +103,8 @@ impl Hub {
         let now = time::to_timestamp(time::now());
         let failed = OrchestrationStatus::Failed;
         let event = events::child_ended(now, info, &self.app_id, failed, None, Some(failure));
-        self.deliver(parent, &event)
+        let execution = info.orchestration_instance.as_ref().and_then(|instance| instance.execution_id.as_deref());
+        self.deliver_to(parent, execution, &event)
     }
 
     /// An event for an instance; a finished one has no use for it.

@@ -139,10 +139,10 @@ impl Hub {
             }
             return Ok(true);
         };
-        let (events, last) = self.store.waiting(key, MAX_EVENTS_PER_TURN)?;
         let Some(live) = self.cache.load(&self.store, key)? else {
             return Ok(true);
         };
+        let (events, last) = self.store.waiting(key, live.row.instance.execution_id(), MAX_EVENTS_PER_TURN)?;
         if events.is_empty() || live.row.instance.is_finished() {
             return Ok(true);
         }

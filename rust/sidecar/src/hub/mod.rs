@@ -6,6 +6,7 @@
 
 mod activities;
 mod cache;
+mod cascade;
 mod clients;
 mod dispatch;
 mod handle;
@@ -20,6 +21,7 @@ mod waiters;
 
 pub(crate) use clients::NewInstance;
 pub(crate) use handle::{Handle, HubError, Result};
+pub(crate) use purge::Purge;
 pub(crate) use streams::{Offer, STREAM_BOUND};
 pub(crate) use waiters::{Until, Waiter, WaiterId};
 
@@ -66,6 +68,8 @@ pub(crate) struct Hub {
     stalled: HashMap<Key, Vec<StreamId>>,
     waiters: Waiters,
     next_timer: Option<Nanos>,
+    /// Terminations are on their way down.
+    cascading: bool,
     /// The first failure of the database in this batch.
     failure: Option<rusqlite::Error>,
     /// Memory may be ahead of the database and has to be built again from it.
@@ -85,6 +89,7 @@ impl Hub {
             stalled: HashMap::new(),
             waiters: Waiters::default(),
             next_timer: None,
+            cascading: false,
             failure: None,
             stale: false,
             stopping: false,
@@ -147,6 +152,7 @@ impl Hub {
         }
         self.store.begin()?;
         self.fire_timers()?;
+        self.run_cascades()?;
         for job in first.into_iter().chain(jobs.try_iter()).take(MAX_BATCH) {
             acks.push(job(self));
             if let Some(failure) = self.failure.take() {
@@ -173,6 +179,7 @@ impl Hub {
             self.queue.push_activity(sequence, None);
         }
         self.next_timer = self.store.next_timer()?;
+        self.cascading = self.store.next_cascade()?.is_some();
         self.failure = None;
         self.stale = false;
         Ok(())
@@ -182,6 +189,9 @@ impl Hub {
     fn time_to_rest(&self) -> Option<Duration> {
         if self.stale {
             return Some(FAILURE_PAUSE);
+        }
+        if self.cascading {
+            return Some(Duration::ZERO);
         }
         let due = self.next_timer?;
         let wait = u64::try_from(due.saturating_sub(time::now())).unwrap_or(0);

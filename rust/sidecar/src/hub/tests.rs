@@ -1,20 +1,112 @@
-//! The hub when its database fails: what was refused is undone, what was acknowledged is there, and work goes on.
+//! The hub when its database fails: what was refused is undone, what was acknowledged is there, and work goes on. And
+//! trees of instances that are larger than a stack or a transaction.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use durabletask_proto::{ExecutionStartedEvent, OrchestrationInstance};
+use durabletask_proto::{ExecutionStartedEvent, ExecutionTerminatedEvent, OrchestrationInstance, OrchestrationStatus};
 
 use super::{Handle, Hub, HubError, HubOptions, NewInstance, Offer};
-use crate::store::Store;
+use crate::machine::Instance;
+use crate::store::{Created, Key, Store};
 
 fn start() -> Handle {
     let store = Store::open(None).expect("a database in memory");
-    let options = HubOptions { app_id: "app".to_owned(), cache_bytes: 1 << 20 };
-    let hub = Hub::new(store, options).expect("a new database can be read");
+    let hub = Hub::new(store, options()).expect("a new database can be read");
     let (sender, jobs) = mpsc::channel();
     std::thread::spawn(move || hub.run(&jobs));
     Handle::new(sender)
+}
+
+fn options() -> HubOptions {
+    HubOptions { app_id: "app".to_owned(), cache_bytes: 1 << 20 }
+}
+
+/// A root that has ended; below it a chain of that many children that have ended, and as many beside each other; the last
+/// of the chain, and every one of the others, is to start later.
+fn family(path: &Path, count: u32) {
+    let store = Store::open(Some(path)).expect("a new database");
+    store.begin().expect("a transaction");
+    let add = |id: &str, parent: Option<Key>, status: OrchestrationStatus| {
+        let instance = Instance { id: id.to_owned(), status, ..Instance::default() };
+        let not_before = (status == OrchestrationStatus::Pending).then_some(i64::MAX);
+        store.create_instance(&Created { instance: &instance, parent, not_before, now: 0 }).expect("a free id")
+    };
+    let root = add("root", None, OrchestrationStatus::Completed);
+    let mut last = root;
+    for n in 0..count {
+        last = add(&format!("deep-{n}"), Some(last), OrchestrationStatus::Completed);
+    }
+    add("deepest", Some(last), OrchestrationStatus::Pending);
+    for n in 0..count {
+        add(&format!("wide-{n}"), Some(root), OrchestrationStatus::Pending);
+    }
+    store.commit().expect("room on the disk");
+}
+
+fn family_size() -> u32 {
+    std::env::var("DURABLETASK_TEST_FAMILY").map_or(3_000, |size| size.parse().expect("a number of instances"))
+}
+
+#[test]
+fn a_termination_reaches_the_end_of_any_tree_also_when_it_is_interrupted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("family.db");
+    let count = family_size();
+    family(&path, count);
+    let (_sender, jobs) = mpsc::channel();
+    let all = ExecutionTerminatedEvent { input: None, recurse: true };
+
+    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+    hub.store.begin().expect("a transaction");
+    hub.terminate("root", &all).expect("it exists");
+    hub.store.commit().expect("room on the disk");
+    hub.run_batch(None, &jobs);
+    assert!(hub.cascading, "nobody is to wait until a whole tree is terminated");
+    drop(hub);
+
+    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+    while hub.cascading {
+        hub.run_batch(None, &jobs);
+    }
+    for id in ["deepest".to_owned(), "wide-0".to_owned(), format!("wide-{}", count - 1)] {
+        let state = hub.state(&id, false).expect("readable").expect("it exists");
+        assert_eq!(state.orchestration_status(), OrchestrationStatus::Terminated, "{id}");
+    }
+}
+
+#[test]
+fn a_tree_of_any_size_is_purged_from_its_leaves_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("family.db");
+    let count = family_size();
+    family(&path, count);
+    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+
+    let mut purge = hub.purge("root", true, false).expect("it exists");
+    let refused = loop {
+        match hub.purge_step(purge) {
+            Ok(Err(rest)) => purge = rest,
+            Ok(Ok(count)) => panic!("{count} instances are gone, of which most have not ended"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, HubError::NotCompleted { .. }), "found {refused:?}");
+    assert!(hub.state("deep-0", false).expect("readable").is_some(), "all or nothing");
+
+    let mut purge = hub.purge("root", true, true).expect("it exists");
+    hub.store.begin().expect("a transaction");
+    let purged = loop {
+        match hub.purge_step(purge).expect("all of it can go") {
+            Ok(count) => break count,
+            Err(rest) => purge = rest,
+        }
+        assert!(hub.state("root", false).expect("readable").is_some(), "what is left still hangs together");
+    };
+    hub.store.commit().expect("room on the disk");
+    assert_eq!(purged, 2 * count as usize + 2);
+    assert_eq!(hub.list(0, None).expect("readable").0, Vec::<String>::new());
 }
 
 fn instance(id: &str, input: String) -> NewInstance {

@@ -119,11 +119,16 @@ impl Hub {
 
     /// Puts an event into the inbox of an instance that is not finished.
     pub(super) fn deliver(&mut self, key: Key, event: &HistoryEvent) -> Result<()> {
-        self.deliver_raw(key, &RawEvent::from(event))
+        self.deliver_raw(key, None, &RawEvent::from(event))
     }
 
-    pub(super) fn deliver_raw(&mut self, key: Key, event: &RawEvent) -> Result<()> {
-        self.store.deliver(key, event)?;
+    /// Puts an event into the inbox that means something to one execution only.
+    pub(super) fn deliver_to(&mut self, key: Key, execution: Option<&str>, event: &HistoryEvent) -> Result<()> {
+        self.deliver_raw(key, execution, &RawEvent::from(event))
+    }
+
+    fn deliver_raw(&mut self, key: Key, execution: Option<&str>, event: &RawEvent) -> Result<()> {
+        self.store.deliver(key, execution, event)?;
         let scheduled = self.cache.load(&self.store, key)?.is_some_and(|live| live.row.not_before.is_some());
         if !self.leases.note_more(key) && !scheduled {
             self.queue.push_turn(key);
@@ -150,7 +155,7 @@ impl Hub {
                 let event = event.clone();
                 self.terminate_key(key, &event, message.event.router)
             }
-            _ => self.deliver(key, &message.event),
+            _ => self.deliver_to(key, wanted, &message.event),
         }
     }
 
@@ -172,7 +177,7 @@ impl Hub {
             return Ok(());
         }
         if live.row.not_before.is_some() {
-            let (waiting, _) = self.store.waiting(key, u32::MAX)?;
+            let (waiting, _) = self.store.waiting(key, live.row.instance.execution_id(), u32::MAX)?;
             let outcome = Self::with_environment(&self.app_id, now, |environment| {
                 machine::terminate_unstarted(&live.row.instance, waiting, event, environment)
             });
@@ -185,19 +190,13 @@ impl Hub {
         self.deliver(key, &HistoryEvent { router, ..terminated })
     }
 
-    /// Ends what an instance started, however deep; children that are at work end their own.
-    fn terminate_children(&mut self, key: Key, event: &ExecutionTerminatedEvent) -> Result<()> {
-        for child in self.store.children(key)? {
-            self.terminate_key(child, event, None)?;
-        }
-        Ok(())
-    }
-
     /// A timer is due.
     pub(super) fn fire(&mut self, timer: DueTimer) -> Result<()> {
         let key = timer.key;
         if let Some(bytes) = timer.event {
-            return self.deliver_raw(key, &RawEvent { kind: Kind::Other, bytes });
+            let live = self.cache.load(&self.store, key)?;
+            let execution = live.and_then(|live| live.row.instance.execution_id()).map(str::to_owned);
+            return self.deliver_raw(key, execution.as_deref(), &RawEvent { kind: Kind::Other, bytes });
         }
         self.store.clear_not_before(key)?;
         if let Some(live) = self.cache.load(&self.store, key)? {

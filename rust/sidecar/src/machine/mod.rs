@@ -13,7 +13,7 @@ mod rerun;
 mod tests;
 
 pub(crate) use complete::{Turn, complete_turn, terminate_unstarted};
-pub(crate) use instance::{Instance, Kind, RawEvent};
+pub(crate) use instance::{Instance, Kind, RawEvent, is_final};
 pub(crate) use rerun::{Rerun, RerunError, rerun};
 
 use durabletask_proto::prost_types::Timestamp;

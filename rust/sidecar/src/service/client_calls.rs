@@ -14,13 +14,10 @@ use uuid::Uuid;
 
 use super::Service;
 use super::waiting::{Wait, wait};
-use crate::hub::{HubError, NewInstance, Until};
+use crate::hub::{HubError, NewInstance, Purge, Until};
 use crate::machine::{Rerun, events};
 use crate::store::PurgeFilter;
 use crate::time;
-
-/// How many instances are purged in one transaction.
-const PURGE_CHUNK: usize = 200;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -32,14 +29,13 @@ impl Service {
     }
 
     /// Purges bit by bit: nobody else is to wait while a million instances are forgotten.
-    async fn purge_matching(&self, filter: PurgeFilter, recursive: bool, force: bool) -> Result<usize, Status> {
-        let keys = self.hub.call(move |hub| hub.matching(&filter)).await?;
-        let mut count = 0;
-        for some in keys.chunks(PURGE_CHUNK) {
-            let some = some.to_vec();
-            count += self.hub.call(move |hub| hub.purge_all(&some, recursive, force)).await?;
+    async fn purge_all(&self, mut purge: Purge) -> Result<usize, Status> {
+        loop {
+            match self.hub.call(move |hub| hub.purge_step(purge)).await? {
+                Ok(count) => return Ok(count),
+                Err(rest) => purge = rest,
+            }
         }
-        Ok(count)
     }
 
     /// Waits for the effect of a request, as long as there is a worker to bring it about.
@@ -140,7 +136,7 @@ impl TaskHubSidecarService for Service {
     async fn purge_instances(&self, request: Request<PurgeInstancesRequest>) -> Answer<PurgeInstancesResponse> {
         let PurgeInstancesRequest { request, recursive, force, .. } = request.into_inner();
         let force = force.unwrap_or(false);
-        let count = match request {
+        let purge = match request {
             Some(purge_instances_request::Request::InstanceId(id)) => {
                 self.hub.call(move |hub| hub.purge(&id, recursive, force)).await?
             }
@@ -150,10 +146,11 @@ impl TaskHubSidecarService for Service {
                     to: filter.created_time_to.as_ref().map(time::from_timestamp),
                     statuses: filter.runtime_status,
                 };
-                self.purge_matching(filter, recursive, force).await?
+                self.hub.call(move |hub| hub.purge_matching(&filter, recursive, force)).await?
             }
             None => return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter")),
         };
+        let count = self.purge_all(purge).await?;
         let deleted_instance_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Response::new(PurgeInstancesResponse { deleted_instance_count, is_complete: Some(true) }))
     }

@@ -9,20 +9,29 @@ use super::{Key, Result, Store};
 use crate::machine::{Kind, RawEvent};
 
 impl Store {
-    pub(crate) fn deliver(&mut self, key: Key, event: &RawEvent) -> Result<()> {
+    /// Adds an event: for this execution alone, or for whichever one runs.
+    pub(crate) fn deliver(&mut self, key: Key, execution: Option<&str>, event: &RawEvent) -> Result<()> {
         let sequence = self.sequence();
+        self.insert(key, sequence, execution, event)
+    }
+
+    fn insert(&self, key: Key, sequence: i64, execution: Option<&str>, event: &RawEvent) -> Result<()> {
         self.connection
-            .prepare_cached("INSERT INTO inbox (instance, sequence, kind, event) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![key, sequence, event.kind as i64, event.bytes.as_ref()])?;
+            .prepare_cached(
+                "INSERT INTO inbox (instance, sequence, kind, event, execution) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![key, sequence, event.kind as i64, event.bytes.as_ref(), execution])?;
         Ok(())
     }
 
-    /// The events that wait, oldest first, up to `limit`, and the sequence number of the last of them.
-    pub(crate) fn waiting(&self, key: Key, limit: u32) -> Result<(Vec<RawEvent>, i64)> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT sequence, kind, event FROM inbox WHERE instance = ?1 ORDER BY sequence LIMIT ?2")?;
-        let mut rows = statement.query(params![key, limit])?;
+    /// The events that wait for this execution, oldest first, up to `limit`, and the sequence number of the last of them.
+    /// What an execution before it had asked for is left out: its ids name other things now.
+    pub(crate) fn waiting(&self, key: Key, execution: Option<&str>, limit: u32) -> Result<(Vec<RawEvent>, i64)> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT sequence, kind, event FROM inbox WHERE instance = ?1 AND (execution IS NULL OR execution IS ?2)
+             ORDER BY sequence LIMIT ?3",
+        )?;
+        let mut rows = statement.query(params![key, execution, limit])?;
         let mut events = Vec::new();
         let mut last = 0;
         while let Some(row) = rows.next()? {
@@ -51,11 +60,19 @@ impl Store {
     }
 
     /// Puts events in front of those that wait: what a new execution begins with comes before what arrived meanwhile.
+    /// It costs what the new ones cost, however many wait.
     pub(crate) fn deliver_first(&mut self, key: Key, events: &[RawEvent]) -> Result<()> {
-        let (waiting, last) = self.waiting(key, u32::MAX)?;
-        self.consume(key, last)?;
-        for event in events.iter().chain(&waiting) {
-            self.deliver(key, event)?;
+        let waiting: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT min(sequence) FROM inbox WHERE instance = ?1")?
+            .query_row([key], |row| row.get(0))?;
+        let Some(before) = waiting else {
+            return events.iter().try_for_each(|event| self.deliver(key, None, event));
+        };
+        let mut sequence = before;
+        for event in events.iter().rev() {
+            sequence -= 1;
+            self.insert(key, sequence, None, event)?;
         }
         Ok(())
     }

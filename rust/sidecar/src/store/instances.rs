@@ -5,7 +5,7 @@ use durabletask_proto::{ExecutionStartedEvent, OrchestrationStatus, TaskFailureD
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Result, Store};
-use crate::machine::{Completion, Instance};
+use crate::machine::{Completion, Instance, is_final};
 use crate::time::Nanos;
 
 /// Names an instance inside the sidecar; never used again once the instance is gone.
@@ -152,12 +152,23 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// What this instance waits for, or waited for: its direct sub-orchestrations.
-    pub(crate) fn children(&self, key: Key) -> Result<Vec<Key>> {
+    /// Direct sub-orchestrations of an instance, those that have ended too: up to `limit` from behind `after`, in the
+    /// order of their creation.
+    pub(crate) fn children(&self, key: Key, after: Key, limit: u32) -> Result<Vec<Key>> {
         self.connection
-            .prepare_cached("SELECT key FROM instances WHERE parent = ?1 ORDER BY key")?
-            .query_map([key], |row| row.get(0))?
+            .prepare_cached("SELECT key FROM instances WHERE parent = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?
+            .query_map(params![key, after, limit], |row| row.get(0))?
             .collect()
+    }
+
+    /// Whether the instance has ended; None if there is no such instance.
+    pub(crate) fn is_finished(&self, key: Key) -> Result<Option<bool>> {
+        let status: Option<i32> = self
+            .connection
+            .prepare_cached("SELECT status FROM instances WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?;
+        Ok(status.map(|status| OrchestrationStatus::try_from(status).is_ok_and(is_final)))
     }
 
     /// Ids in the order of creation, from behind `after`; with the key of each, to go on from.

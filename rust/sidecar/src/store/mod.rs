@@ -4,6 +4,7 @@
 //! many callers share a commit. In memory it is the same database without a file.
 
 mod activities;
+mod cascades;
 mod history;
 mod inbox;
 mod instances;
@@ -60,7 +61,9 @@ impl Store {
             "DELETE FROM activities WHERE instance = ?1",
             "DELETE FROM timers WHERE instance = ?1",
             "DELETE FROM results WHERE instance = ?1",
-            "UPDATE instances SET parent = NULL WHERE parent = ?1",
+            // A termination that is still on its way down finds the children by it; keys are never used twice.
+            "UPDATE instances SET parent = NULL
+             WHERE parent = ?1 AND NOT EXISTS (SELECT 1 FROM cascades WHERE instance = ?1)",
             "DELETE FROM instances WHERE key = ?1",
         ] {
             self.connection.prepare_cached(statement)?.execute([key])?;

@@ -9,8 +9,12 @@ use super::Store;
 
 /// "DtRs", in the header of every database that this sidecar makes.
 const APPLICATION_ID: i32 = 0x4474_5273;
-const SCHEMA_VERSION: i32 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
+/// What leads to each version from the one before; the first makes an empty database ours.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+const SCHEMA_VERSION: i32 = 2;
+const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize, "a step for each version");
+/// How many rows one opening of the database can number.
+const ROWS_OF_AN_OPENING: i64 = 1 << 40;
 
 /// Why a database can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,16 +78,21 @@ impl Store {
             claim(&connection, path)?;
         } else {
             connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
-            create(&connection)?;
+            bring_up_to_date(&connection, 0)?;
         }
-        let next_sequence = connection.query_row(
-            "SELECT 1 + max(
+        connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'openings'", [])?;
+        let openings = fact(&connection, "openings")?;
+        // Beyond every number that was given, also to rows that are gone: tokens of activities name them.
+        let used: i64 = connection.query_row(
+            "SELECT max(
                  (SELECT coalesce(max(sequence), 0) FROM inbox),
                  (SELECT coalesce(max(sequence), 0) FROM activities),
-                 (SELECT coalesce(max(sequence), 0) FROM timers))",
+                 (SELECT coalesce(max(sequence), 0) FROM timers),
+                 (SELECT coalesce(max(sequence), 0) FROM cascades))",
             [],
             |row| row.get(0),
         )?;
+        let next_sequence = used.max((openings - 1).saturating_mul(ROWS_OF_AN_OPENING)) + 1;
         Ok(Self { connection, next_sequence })
     }
 }
@@ -133,21 +142,28 @@ fn claim(connection: &Connection, path: &Path) -> Result<(), Refusal> {
          BEGIN EXCLUSIVE;
          COMMIT;",
     )?;
-    if empty {
-        create(connection)?;
-    }
-    Ok(())
+    bring_up_to_date(connection, version)
 }
 
-fn create(connection: &Connection) -> Result<(), Refusal> {
+/// Takes the steps that lead from this version to ours, all or none of them.
+fn bring_up_to_date(connection: &Connection, version: i32) -> Result<(), Refusal> {
+    let taken = usize::try_from(version).unwrap_or(0);
+    if taken >= STEPS.len() {
+        return Ok(());
+    }
+    let steps = STEPS[taken..].concat();
     connection.execute_batch(&format!(
         "BEGIN;
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {SCHEMA_VERSION};
-         {SCHEMA}
+         {steps}
          COMMIT;"
     ))?;
     Ok(())
+}
+
+fn fact(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {
+    connection.query_row("SELECT value FROM facts WHERE name = ?1", [name], |row| row.get(0))
 }
 
 fn explain(path: &Path, source: rusqlite::Error) -> OpenError {

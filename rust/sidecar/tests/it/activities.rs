@@ -1,11 +1,15 @@
 //! Activities between the turn that asks for them and the turn that hears of them.
 
+use std::time::Duration;
+
 use durabletask_proto::history_event::EventType;
 use durabletask_proto::{ActivityResponse, TaskFailureDetails};
 use tonic::Code;
 
-use crate::support::actions::{complete, continue_as_new, schedule};
+use crate::support::actions::{child, complete, continue_as_new, schedule, timer};
 use crate::support::{Worker, create, finished, kinds, start};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_result_reaches_the_orchestration_once() {
@@ -120,6 +124,40 @@ async fn results_of_the_execution_before_do_not_reach_the_next() {
     };
     assert_eq!(turn.request.new_events.len(), 2);
     assert_eq!(event.result.as_deref(), Some("\"of this one\""));
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_resolved_while_an_orchestration_continued_as_new_does_not_reach_the_next_execution() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "loop").await.expect("the id is free");
+    let turn = worker.turn().await;
+    let asked =
+        vec![schedule(1, "old"), child(2, "child", "child"), timer(3, Duration::from_millis(20)), timer(4, HOUR)];
+    worker.answer(&turn, asked).await;
+    let child_s = worker.turn().await;
+    assert_eq!(child_s.id(), "child");
+    let old = worker.activity().await;
+    // The first timer has fired when this turn begins, so that the second is the only one left to come.
+    let turn = worker.turn().await;
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "TimerFired"]);
+
+    worker.finish(&old, "\"of the execution before\"").await;
+    worker.answer(&child_s, vec![complete(1, "\"of the execution before\"")]).await;
+    crate::support::raise(&mut client, "one", "kept").await.expect("it runs");
+    worker.answer(&turn, vec![continue_as_new(5, "2", vec![])]).await;
+
+    let turn = worker.turn().await;
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "ExecutionStarted", "EventRaised"]);
+    worker.answer(&turn, vec![schedule(1, "new")]).await;
+    let new = worker.activity().await;
+    worker.finish(&new, "\"new\"").await;
+    let turn = worker.turn().await;
+    let Some(EventType::TaskCompleted(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected taskCompleted, found {:?}", kinds(&turn.request.new_events));
+    };
+    assert_eq!(event.result.as_deref(), Some("\"new\""));
     sidecar.stop().await;
 }
 

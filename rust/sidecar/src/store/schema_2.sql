@@ -1,0 +1,23 @@
+-- From version 1 to version 2. Times are nanoseconds since the Unix epoch.
+
+-- A resolution of a task, a timer or a child is for the execution that asked for it; NULL is for whichever one runs.
+ALTER TABLE inbox ADD COLUMN execution TEXT;
+
+-- The version that a worker has chosen for an instance: it is what the next worker has to have.
+ALTER TABLE instances ADD COLUMN pinned TEXT;
+
+-- Instances whose children are yet to be terminated, in the order of their terminations.
+CREATE TABLE cascades (
+    sequence INTEGER PRIMARY KEY,
+    instance INTEGER NOT NULL,
+    after INTEGER NOT NULL,                 -- key of the last child that was told
+    event BLOB NOT NULL                     -- ExecutionTerminatedEvent
+);
+CREATE INDEX cascades_by_instance ON cascades (instance);
+
+-- What is true of the database as a whole.
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO facts VALUES ('openings', 0);           -- how often it was opened: numbers of rows are never used twice
