@@ -1,9 +1,10 @@
 # Types of the native module. Documentation stands where the code is written.
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextvars import Context
 from datetime import datetime, timedelta
 from logging import Logger
-from typing import Any, Generic, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, final
 from uuid import UUID
 
 from typing_extensions import Self, disjoint_base
@@ -113,6 +114,8 @@ class Executor:
         context_class: Any = None,
         *,
         replay_cache: tuple[int, int, float] | None = None,
+        context: Context | None = None,
+        on_mismatch: Literal["fail", "stall"] = "fail",
     ) -> Self: ...
     def execute(
         self,
@@ -126,6 +129,19 @@ class Executor:
     def replay_cache_counters(self) -> dict[str, int]: ...
     def expire_idle(self) -> None: ...
     def clear_replay_cache(self) -> None: ...
+
+@final
+class Stalled(Exception):
+    @property
+    def instance_id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def kind(self) -> Literal["nondeterminism", "orchestrator", "version"]: ...
+    @property
+    def report(self) -> str: ...
 
 # what it is, message, event_index, event_id, where the orchestrator stands
 CheckFinding: TypeAlias = tuple[str, str, int | None, int | None, str | None]

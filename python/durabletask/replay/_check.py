@@ -157,3 +157,13 @@ def check(registry: TypedOrchestrators, data: bytes, source: str | None) -> Chec
     return CheckResult(
         CheckStatus(kind), message, instance_id, name, events, event_index, event_id, source
     )
+
+
+def mismatch_report(registry: Any, request: bytes) -> str | None:
+    """What a check says of the turn that a worker just could not play; None: nothing, the worker knows more."""
+    typed = registry if isinstance(registry, TypedOrchestrators) else TypedOrchestrators(registry)
+    try:
+        result = check(typed, request, None)
+    except Exception:
+        return None
+    return result.message or None

@@ -192,6 +192,12 @@ impl<H: Host> Orchestration<H> {
         self.version_from_history.as_deref()
     }
 
+    /// The version that runs, or else the one that the history asks for.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version_used.as_deref().or(self.version_from_history.as_deref())
+    }
+
     /// How many events of the history were applied, those that wait included.
     #[must_use]
     pub fn events_applied(&self) -> usize {

@@ -15,6 +15,8 @@ use pyo3::types::{PyBytes, PyString};
 use super::executor::respond;
 use super::log::Log;
 use super::recorded::{Recorded, Unreadable};
+use super::stalled::Mismatch;
+use super::surroundings::OwnContext;
 use super::turn::{Stop, Turn};
 use super::{failures, python};
 use crate::context::RuntimeContext;
@@ -37,9 +39,12 @@ pub(super) fn check_history(
     let history = Recorded::decode(data.as_bytes()).map_err(|error| format_error(py, error))?;
     let context = new_context.call1((PyString::new(py, &history.instance_id),))?.cast_into::<RuntimeContext>()?;
     let log = Log::new(py.None().into_bound(py));
-    let mut check =
-        Check { py, turn: Turn::new(registry, &log, context.clone()), context, history: &history, broken: None };
-    let finding = match check.run() {
+    let turn = Turn::new(registry, &log, context.clone(), OwnContext::of_the_thread(py)?);
+    let entered = turn.enter()?;
+    let mut check = Check { py, turn, context, history: &history, broken: None };
+    let run = check.run();
+    drop((check, entered));
+    let finding = match run {
         Ok(()) => None,
         Err(Verdict::Found(finding)) => Some(*finding),
         Err(Verdict::Corrupt(corrupt)) => return Err(format_error(py, corrupt.into())),
@@ -135,11 +140,18 @@ impl Check<'_, '_> {
             Ok(()) => return Ok(()),
             Err(Stop::Corrupt(corrupt)) => return Err(corrupt.into()),
             // An event that had to wait can part from the code too.
-            Err(Stop::Failed(error)) if error.is_instance(self.py, python::NON_DETERMINISM_ERROR.get(self.py)?) => {
+            Err(Stop::Unfit(Mismatch::NonDeterminism, error)) => {
                 return Err(self.found(error.value(self.py).to_string(), index, None));
             }
-            Err(Stop::Failed(error) | Stop::Raised(error)) => failures::details(self.py, &error),
-            Err(Stop::VersionNotRegistered) => {
+            Err(Stop::Failed(error) | Stop::Raised(error))
+                if failures::ends_more_than_the_orchestrator(self.py, &error) =>
+            {
+                return Err(Verdict::Raised(error));
+            }
+            Err(Stop::Failed(error) | Stop::Raised(error) | Stop::Unfit(Mismatch::Orchestrator, error)) => {
+                failures::details(self.py, &error)
+            }
+            Err(Stop::Unfit(Mismatch::Version, _)) => {
                 let state = self.context.get().lock(self.py);
                 let version = state.orchestration.version_from_history().unwrap_or_default();
                 let error_message = format!(

@@ -4,11 +4,14 @@ use durabletask_core::wire::{Corrupt, Request, Span, WorkItem, complete_request}
 use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
 use durabletask_proto::OrchestratorResponse;
 use durabletask_proto::prost::Message;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::live::{Found, LiveExecutions};
 use super::log::Log;
+use super::stalled::{Mismatch, Subject, stalled};
+use super::surroundings::Surroundings;
 use super::turn::{Execution, Stop, Turn};
 use super::{failures, payload, python};
 use crate::context::RuntimeContext;
@@ -21,12 +24,19 @@ use crate::gil;
 /// `durabletask.worker._RuntimeOrchestrationContext`, looked up at every turn since packages replace it.
 ///
 /// `replay_cache` is `(max_instances, max_bytes, idle_timeout in seconds)`, or None to replay every turn from the start.
+///
+/// `context` is the `contextvars.Context` that each execution begins with a copy of; None is the one in which this is called.
+///
+/// `on_mismatch="stall"` raises `Stalled` where "fail" fails an instance that the code does not fit, or for which there is
+/// no orchestrator.
 #[pyclass(frozen, module = "durabletask._core")]
 pub(crate) struct Executor {
     registry: Py<PyAny>,
     logger: Py<PyAny>,
     context_class: Py<PyAny>,
     live: Option<LiveExecutions>,
+    surroundings: Surroundings,
+    stalls: bool,
 }
 
 /// Why a request has no answer of its own.
@@ -35,8 +45,9 @@ enum Unanswered {
     Corrupt(Corrupt),
     /// The same, for what Python raised on the way.
     Raised(PyErr),
-    /// It leaves out a past that is not known here, and that could not be had either: not answered at all.
-    HistoryUnavailable(PyErr),
+    /// It is not answered at all: it leaves out a past that is not known here, and that could not be had either; the code
+    /// does not fit and is to stall; or what it raised is about the process.
+    Left(PyErr),
 }
 
 impl From<PyErr> for Unanswered {
@@ -54,25 +65,40 @@ impl From<Corrupt> for Unanswered {
 #[pymethods]
 impl Executor {
     #[new]
-    #[pyo3(signature = (registry, logger=None, context_class=None, *, replay_cache=None))]
+    #[pyo3(signature = (
+        registry, logger=None, context_class=None, *, replay_cache=None, context=None, on_mismatch="fail"
+    ))]
     fn new(
         py: Python<'_>,
         registry: Py<PyAny>,
         logger: Option<Py<PyAny>>,
         context_class: Option<Py<PyAny>>,
         replay_cache: Option<(usize, usize, f64)>,
-    ) -> Self {
+        context: Option<&Bound<'_, PyAny>>,
+        on_mismatch: &str,
+    ) -> PyResult<Self> {
         let none = || py.None();
-        Self {
+        let stalls = match on_mismatch {
+            "fail" => false,
+            "stall" => true,
+            other => {
+                let message = format!("on_mismatch is \"fail\" or \"stall\", found {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        Ok(Self {
             registry,
             logger: logger.unwrap_or_else(none),
             context_class: context_class.unwrap_or_else(none),
             live: replay_cache.map(LiveExecutions::new),
-        }
+            surroundings: Surroundings::of(py, context)?,
+            stalls,
+        })
     }
 
     /// Answers a serialized `OrchestratorRequest` with a serialized `OrchestratorResponse`. Whatever is wrong with the
-    /// request or the orchestrator is said in the response.
+    /// request or the orchestrator is said in the response. Raises what the orchestrator raises that is about the process
+    /// (`KeyboardInterrupt`, `SystemExit`, `MemoryError`, …), and `Stalled`.
     ///
     /// `fetch_history(instance_id)` returns a serialized `GetInstanceHistoryResponse`; it is called when the request leaves
     /// out a past that is not known here. What it raises is raised here.
@@ -145,11 +171,12 @@ impl Executor {
         match answered {
             Ok(response) => Ok(response),
             Err(Unanswered::Corrupt(corrupt)) => Ok(unreadable(&instance_id, completion_token, corrupt)),
+            Err(Unanswered::Raised(error)) if failures::ends_more_than_the_orchestrator(py, &error) => Err(error),
             Err(Unanswered::Raised(error)) => {
                 let details = failures::details(py, &error);
                 Ok(decode_failure_response(instance_id, completion_token.to_owned(), details))
             }
-            Err(Unanswered::HistoryUnavailable(error)) => Err(error),
+            Err(Unanswered::Left(error)) => Err(error),
         }
     }
 
@@ -168,7 +195,8 @@ impl Executor {
             Some(whole) => decode(py, Span::whole(whole))?,
             None => request,
         };
-        Ok(self.turn(py, &request, None, completion_token)?.0)
+        let history = whole.as_deref().unwrap_or(span.bytes);
+        Ok(self.turn(py, &request, None, completion_token, Some(history))?.0)
     }
 
     /// Goes on with a live execution if there is one that fits the request, and keeps the execution that comes out of it.
@@ -184,7 +212,8 @@ impl Executor {
         let Found { request, turn, execution } = gil::work_through(py, span.bytes.len(), || live.find(span))?;
         request.instance_id.clone_into(instance_id);
         if let Some((execution, fingerprint, seen)) = execution {
-            let (response, kept) = self.turn(py, &request, Some((execution, seen)), completion_token)?;
+            let history = request.cached_count.is_none().then_some(span.bytes);
+            let (response, kept) = self.turn(py, &request, Some((execution, seen)), completion_token, history)?;
             turn.end(match kept {
                 Some(kept) => fingerprint.after(&request)?.map(|fingerprint| (kept, fingerprint)),
                 None => None,
@@ -196,7 +225,8 @@ impl Executor {
             Some(whole) => decode(py, Span::whole(whole))?,
             None => request,
         };
-        let (response, kept) = self.turn(py, &request, None, completion_token)?;
+        let history = whole.as_deref().unwrap_or(span.bytes);
+        let (response, kept) = self.turn(py, &request, None, completion_token, Some(history))?;
         turn.end(match kept {
             Some(kept) => {
                 let bytes = request.past_bytes().map_or(0, <[u8]>::len);
@@ -208,12 +238,14 @@ impl Executor {
         Ok(response)
     }
 
+    /// `history` is the request in full, if that is at hand.
     fn turn(
         &self,
         py: Python<'_>,
         request: &Request<'_>,
         execution: Option<(Execution, usize)>,
         completion_token: &str,
+        history: Option<&[u8]>,
     ) -> Result<(OrchestratorResponse, Option<Execution>), Unanswered> {
         if request.new_count == 0 {
             let message = format!(
@@ -225,9 +257,19 @@ impl Executor {
         }
         let registry = self.registry.bind(py);
         let log = Log::new(self.logger.bind(py).clone());
+        // Left when everything below is dropped, which may run the user's code.
+        let _entered;
         let (mut turn, seen) = match execution {
-            Some((execution, seen)) => (Turn::resumed(registry, &log, execution), seen),
-            None => (Turn::new(registry, &log, self.new_context(py, request.instance_id)?), 0),
+            Some((execution, seen)) => {
+                let turn = Turn::resumed(registry, &log, execution);
+                _entered = turn.enter()?;
+                (turn, seen)
+            }
+            None => {
+                let variables = self.surroundings.fresh(py)?;
+                _entered = variables.enter(py)?;
+                (Turn::new(registry, &log, self.new_context(py, request.instance_id)?, variables), 0)
+            }
         };
         let context = turn.context().clone();
         context.get().set_propagated_history(py, request.propagated_history.map(|history| history.bytes));
@@ -235,8 +277,19 @@ impl Executor {
         match ran {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),
-            Err(Stop::VersionNotRegistered) => context.get().lock(py).orchestration.version_not_available(),
-            Err(Stop::Failed(error) | Stop::Raised(error)) => {
+            Err(Stop::Unfit(kind, error)) if self.stalls => {
+                let version = context.get().lock(py).orchestration.version().map(str::to_owned);
+                let subject =
+                    Subject { instance_id: request.instance_id, name: turn.name(), version: version.as_deref() };
+                return Err(Unanswered::Left(stalled(registry, &subject, kind, &error, history)?));
+            }
+            Err(Stop::Unfit(Mismatch::Version, _)) => {
+                context.get().lock(py).orchestration.version_not_available();
+            }
+            Err(Stop::Failed(error) | Stop::Raised(error)) if failures::ends_more_than_the_orchestrator(py, &error) => {
+                return Err(Unanswered::Left(error));
+            }
+            Err(Stop::Failed(error) | Stop::Raised(error) | Stop::Unfit(_, error)) => {
                 let details = failures::details(py, &error);
                 context.get().lock(py).orchestration.fail(details);
             }
@@ -279,12 +332,12 @@ fn whole_request(
             "{}: the sidecar left out {left_out} events that this worker does not have, {reason}",
             request.instance_id
         );
-        Unanswered::HistoryUnavailable(pyo3::exceptions::PyLookupError::new_err(message))
+        Unanswered::Left(pyo3::exceptions::PyLookupError::new_err(message))
     };
     let Some(fetch_history) = fetch_history else {
         return Err(unavailable("and there is no way to fetch them".to_owned()));
     };
-    let history = fetch_history.call1((request.instance_id,)).map_err(Unanswered::HistoryUnavailable)?;
+    let history = fetch_history.call1((request.instance_id,)).map_err(Unanswered::Left)?;
     let history = history.cast::<PyBytes>().map_err(PyErr::from)?;
     let stored = Span::whole(history.as_bytes());
     let whole = gil::work_through(history.py(), stored.bytes.len(), || complete_request(request, stored));

@@ -2,7 +2,7 @@
 
 use durabletask_core::error::Error;
 use durabletask_core::{FailureDetails, LastFailure, wire};
-use pyo3::exceptions::PyTimeoutError;
+use pyo3::exceptions::{PyException, PyGeneratorExit, PyMemoryError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -64,6 +64,16 @@ pub(crate) fn details(py: Python<'_>, error: &PyErr) -> FailureDetails {
         inner_failure: None,
         is_non_retriable,
     }
+}
+
+/// Whether an exception is about the process, or the thread, and not an end of the orchestrator: a turn that it ends has no
+/// answer, so that the sidecar hands it out again. What code raises to end itself or its tasks is an end like any other.
+pub(crate) fn ends_more_than_the_orchestrator(py: Python<'_>, error: &PyErr) -> bool {
+    if error.is_instance_of::<PyException>(py) {
+        return error.is_instance_of::<PyMemoryError>(py);
+    }
+    let is_cancelled = || python::CANCELLED_ERROR.get(py).is_ok_and(|class| error.is_instance(py, class));
+    !(error.is_instance_of::<PyGeneratorExit>(py) || is_cancelled())
 }
 
 fn stack_trace(py: Python<'_>, error: &PyErr) -> PyResult<String> {

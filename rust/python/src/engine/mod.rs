@@ -8,6 +8,9 @@ mod log;
 pub(crate) mod payload;
 pub(crate) mod python;
 mod recorded;
+mod routine;
+mod stalled;
+mod surroundings;
 mod turn;
 
 pub(crate) use turn::Stop;
@@ -16,5 +19,6 @@ use pyo3::prelude::*;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<executor::Executor>()?;
+    stalled::register(module)?;
     module.add_function(wrap_pyfunction!(check::check_history, module)?)
 }

@@ -5,11 +5,13 @@ use durabletask_core::{Error, Notice, Start, Step};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
 use pyo3::types::iterator::PySendResult;
 
 use super::failures::{self, Code, Failure};
 use super::log::Log;
+use super::routine::{Paused, Routine};
+use super::stalled::Mismatch;
+use super::surroundings::{Entered, OwnContext};
 use super::{payload, python};
 use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::{Task, TaskState};
@@ -30,8 +32,8 @@ pub(crate) enum Stop {
     Failed(PyErr),
     /// The same, and it is the user's code that raised it.
     Raised(PyErr),
-    /// Another worker may have the version that the history asks for.
-    VersionNotRegistered,
+    /// The code here is not the code that the instance needs; another worker may have it.
+    Unfit(Mismatch, PyErr),
 }
 
 impl From<PyErr> for Stop {
@@ -46,20 +48,13 @@ impl From<Corrupt> for Stop {
     }
 }
 
-/// The user's code between two tasks.
-struct Routine<'py> {
-    iterator: Bound<'py, PyIterator>,
-    /// A generator is sent the results of what it yields; a coroutine's awaiters fetch them themselves.
-    takes_results: bool,
-}
-
 /// An orchestrator between two turns: its state, its code where it waits, and the task that it waits for.
 #[derive(Debug)]
 pub(super) struct Execution {
     pub(super) context: Py<RuntimeContext>,
-    iterator: Py<PyIterator>,
-    takes_results: bool,
+    paused: Paused,
     awaited: Py<Task>,
+    name: Box<str>,
     /// What its state takes, and what it keeps of others' histories.
     pub(super) bytes: usize,
 }
@@ -70,6 +65,10 @@ pub(super) struct Turn<'a, 'py> {
     registry: &'a Bound<'py, PyAny>,
     log: &'a Log<'py>,
     context: Bound<'py, RuntimeContext>,
+    /// The variables of the code.
+    variables: OwnContext,
+    /// The orchestrator's name; "" before it has started.
+    name: Box<str>,
     /// The orchestrator, once it was started in this turn.
     function: Option<Bound<'py, PyAny>>,
     routine: Option<Routine<'py>>,
@@ -78,8 +77,14 @@ pub(super) struct Turn<'a, 'py> {
 
 impl<'a, 'py> Turn<'a, 'py> {
     /// Of an orchestrator that has not started yet.
-    pub(super) fn new(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, context: Bound<'py, RuntimeContext>) -> Self {
-        Self { py: context.py(), registry, log, context, function: None, routine: None, awaited: None }
+    pub(super) fn new(
+        registry: &'a Bound<'py, PyAny>,
+        log: &'a Log<'py>,
+        context: Bound<'py, RuntimeContext>,
+        variables: OwnContext,
+    ) -> Self {
+        let name = Box::default();
+        Self { py: context.py(), registry, log, context, variables, name, function: None, routine: None, awaited: None }
     }
 
     /// Of an orchestrator that has lived through earlier turns.
@@ -87,9 +92,20 @@ impl<'a, 'py> Turn<'a, 'py> {
         let py = registry.py();
         let context = execution.context.into_bound(py);
         context.get().set_replaying(py, true);
-        let routine = Routine { iterator: execution.iterator.into_bound(py), takes_results: execution.takes_results };
+        let (routine, variables) = execution.paused.resume(py);
         let awaited = Some(execution.awaited.into_bound(py));
-        Self { py, registry, log, context, function: None, routine: Some(routine), awaited }
+        let name = execution.name;
+        Self { py, registry, log, context, variables, name, function: None, routine: Some(routine), awaited }
+    }
+
+    /// Puts the calling thread into the context of the code's variables, for the whole turn.
+    pub(super) fn enter(&self) -> PyResult<Entered<'py>> {
+        self.variables.enter(self.py)
+    }
+
+    /// The orchestrator's name; "" before it has started.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its context.
@@ -107,17 +123,18 @@ impl<'a, 'py> Turn<'a, 'py> {
         let (routine, awaited) = (self.routine?, self.awaited?);
         let state_bytes = {
             let orchestration = &mut self.context.get().lock(self.py).orchestration;
-            if !orchestration.goes_on() {
-                return None;
-            }
-            orchestration.rest() + orchestration.outstanding().0 * TASK_BYTES
+            orchestration.goes_on().then(|| orchestration.rest() + orchestration.outstanding().0 * TASK_BYTES)
+        };
+        let Some(state_bytes) = state_bytes else {
+            routine.close();
+            return None;
         };
         Some(Execution {
             bytes: state_bytes + self.context.get().propagated_bytes(self.py),
             context: self.context.unbind(),
-            iterator: routine.iterator.unbind(),
-            takes_results: routine.takes_results,
+            paused: Paused::new(routine, self.variables),
             awaited: awaited.unbind(),
+            name: self.name,
         })
     }
 
@@ -190,6 +207,9 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// The user's code raised while replaying. If it did so when the history was made, the history goes on with no call that
     /// the code has not made before.
     fn raised_in_the_past<'e>(&self, raised: PyErr, rest: impl Iterator<Item = Result<Span<'e>, Corrupt>>) -> Stop {
+        if failures::ends_more_than_the_orchestrator(self.py, &raised) {
+            return Stop::Raised(raised);
+        }
         let details = failures::details(self.py, &raised);
         self.context.get().lock(self.py).orchestration.fail(details);
         for raw in rest {
@@ -253,7 +273,11 @@ impl<'a, 'py> Turn<'a, 'py> {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
             error => {
                 let code = Code { function: self.function.as_ref(), routine: self.routine(), raised };
-                Stop::Failed(failures::engine_error(self.py, &error, &code))
+                let exception = failures::engine_error(self.py, &error, &code);
+                match error {
+                    Error::NonDeterminism(_) => Stop::Unfit(Mismatch::NonDeterminism, exception),
+                    _ => Stop::Failed(exception),
+                }
             }
         }
     }
@@ -270,6 +294,7 @@ impl<'a, 'py> Turn<'a, 'py> {
     }
 
     fn start(&mut self, start: Start<'_>) -> Result<(), Stop> {
+        self.name = start.name.into();
         let version = self.context.get().lock(self.py).orchestration.version_from_history().map(str::to_owned);
         let found = self
             .registry
@@ -278,7 +303,8 @@ impl<'a, 'py> Turn<'a, 'py> {
         let (function, version_used): (Bound<'py, PyAny>, Option<String>) = found.extract().map_err(Stop::Failed)?;
         if function.is_none() {
             let message = format!("A '{}' orchestrator was not registered.", start.name);
-            return Err(Stop::Failed(failures::raised(self.py, &python::ORCHESTRATOR_NOT_REGISTERED, message)));
+            let error = failures::raised(self.py, &python::ORCHESTRATOR_NOT_REGISTERED, message);
+            return Err(Stop::Unfit(Mismatch::Orchestrator, error));
         }
         if let Some(version) = version_used {
             self.context.get().lock(self.py).orchestration.set_version_used(version);
@@ -299,7 +325,7 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     fn lookup_error(&self, error: PyErr) -> Stop {
         match python::VERSION_NOT_REGISTERED.get(self.py) {
-            Ok(class) if error.matches(self.py, class).unwrap_or(false) => Stop::VersionNotRegistered,
+            Ok(class) if error.matches(self.py, class).unwrap_or(false) => Stop::Unfit(Mismatch::Version, error),
             _ => Stop::Failed(error),
         }
     }
@@ -382,19 +408,4 @@ fn read_ahead<'e>(
         Ok(())
     };
     if many { py.detach(read) } else { read() }
-}
-
-impl<'py> Routine<'py> {
-    /// The routine behind what an orchestrator function returned; `None` if that is its result already.
-    fn of(returned: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        if python::GENERATOR_TYPE.is_instance(returned)? {
-            let iterator = returned.cast::<PyIterator>()?.clone();
-            return Ok(Some(Self { iterator, takes_results: true }));
-        }
-        if python::COROUTINE_TYPE.is_instance(returned)? {
-            let iterator = returned.call_method0(intern!(returned.py(), "__await__"))?.cast_into::<PyIterator>()?;
-            return Ok(Some(Self { iterator, takes_results: false }));
-        }
-        Ok(None)
-    }
 }
