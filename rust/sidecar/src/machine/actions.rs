@@ -15,7 +15,7 @@ use durabletask_proto::{
 use super::complete::finish;
 use super::events::{self, confirming};
 use super::instance::is_final;
-use super::{Child, Completion, Entry, Environment, Instance, Message, Outcome};
+use super::{Child, Completion, Entry, Environment, Instance, Message, Outcome, trace};
 
 /// Everything that an orchestrator asks for carries the id of this application.
 pub(super) fn stamp(router: Option<TaskRouter>, environment: &Environment<'_>) -> TaskRouter {
@@ -60,7 +60,7 @@ fn schedule_task(
         name: asked.name,
         version: asked.version,
         input: asked.input,
-        parent_trace_context: outcome.instance.start.parent_trace_context.clone(),
+        parent_trace_context: trace::below(&outcome.instance),
         task_execution_id: asked.task_execution_id,
         rerun_parent_instance_info: None,
         history_propagation_scope: asked.history_propagation_scope,
@@ -117,7 +117,7 @@ fn create_sub_orchestration(
         name: asked.name,
         version: asked.version,
         input: asked.input,
-        parent_trace_context: parent.start.parent_trace_context.clone(),
+        parent_trace_context: trace::below(parent),
         rerun_parent_instance_info: None,
         history_propagation_scope: asked.history_propagation_scope,
         retry_parent_instance_info: asked.retry_parent_instance_info,
@@ -163,7 +163,7 @@ pub(super) fn sub_orchestration(
             app_id: Some(environment.app_id.to_owned()),
             app_namespace: None,
         }),
-        parent_trace_context: parent.start.parent_trace_context.clone(),
+        parent_trace_context: trace::below(parent),
         ..ExecutionStartedEvent::default()
     };
     Child { event: events::execution_started(environment.now, start, router), awaited_as: Some(id) }
@@ -189,9 +189,7 @@ fn create_detached(
         input: asked.input,
         orchestration_instance: Some(OrchestrationInstance { instance_id, execution_id: Some(execution_id) }),
         scheduled_start_timestamp: asked.scheduled_start_timestamp,
-        parent_trace_context: asked
-            .parent_trace_context
-            .or_else(|| outcome.instance.start.parent_trace_context.clone()),
+        parent_trace_context: asked.parent_trace_context.or_else(|| trace::below(&outcome.instance)),
         tags: asked.tags,
         ..ExecutionStartedEvent::default()
     };

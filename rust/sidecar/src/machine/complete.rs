@@ -4,11 +4,11 @@ use durabletask_proto::history_event::EventType;
 use durabletask_proto::orchestrator_action::OrchestratorActionType;
 use durabletask_proto::{
     CompleteOrchestrationAction, ExecutionStartedEvent, ExecutionTerminatedEvent, HistoryEvent, OrchestrationInstance,
-    OrchestrationStatus, OrchestrationVersion, OrchestratorAction, OrchestratorResponse, StalledReason, TraceContext,
+    OrchestrationStatus, OrchestrationVersion, OrchestratorAction, OrchestratorResponse, StalledReason,
 };
 
 use super::instance::without_input;
-use super::{Completion, Entry, Environment, Instance, Kind, Outcome, RawEvent, actions, events};
+use super::{Completion, Entry, Environment, Instance, Kind, Outcome, RawEvent, actions, events, trace};
 
 /// What was sent to the worker.
 pub(crate) struct Turn {
@@ -159,15 +159,17 @@ fn continue_as_new(
     environment: &mut Environment<'_>,
 ) -> Outcome {
     let old = &current.instance.start;
+    let execution_id = (environment.new_id)().to_string();
+    let before = old.parent_trace_context.as_ref();
     let start = ExecutionStartedEvent {
+        // An eternal orchestration would otherwise pile all its executions into one endless trace.
+        parent_trace_context: before.map(|before| trace::root(before, &execution_id, environment)),
         input: restart.result.clone(),
         version: restart.new_version.clone().or_else(|| old.version.clone()),
         orchestration_instance: Some(OrchestrationInstance {
             instance_id: current.instance.id.clone(),
-            execution_id: Some((environment.new_id)().to_string()),
+            execution_id: Some(execution_id),
         }),
-        // An eternal orchestration would otherwise pile all its executions into one endless trace.
-        parent_trace_context: old.parent_trace_context.as_ref().map(|_| root_trace(environment)),
         scheduled_start_timestamp: None,
         orchestration_span_id: None,
         ..old.clone()
@@ -191,12 +193,6 @@ fn continue_as_new(
         custom_status: current.custom_status,
         ..Outcome::default()
     }
-}
-
-fn root_trace(environment: &mut Environment<'_>) -> TraceContext {
-    let trace = (environment.new_id)().simple().to_string();
-    let span = (environment.new_id)().simple().to_string()[..16].to_owned();
-    TraceContext { trace_parent: format!("00-{trace}-{span}-01"), span_id: span, trace_state: None }
 }
 
 /// Sets the instance's end; used by the action that completes it.

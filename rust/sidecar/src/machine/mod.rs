@@ -11,6 +11,7 @@ mod instance;
 mod rerun;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub(crate) use complete::{Turn, complete_turn, terminate_unstarted};
 pub(crate) use instance::{Instance, Kind, RawEvent, is_final};

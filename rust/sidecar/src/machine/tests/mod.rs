@@ -3,6 +3,7 @@
 mod recordings;
 mod rerun;
 mod story;
+mod traces;
 
 use durabletask_proto::history_event::EventType;
 use durabletask_proto::{OrchestrationStatus, OrchestrationVersion, OrchestratorResponse};

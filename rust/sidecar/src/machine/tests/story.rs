@@ -8,7 +8,7 @@ use durabletask_proto::{
     CompleteOrchestrationAction, CreateDetachedOrchestrationAction, CreateSubOrchestrationAction, CreateTimerAction,
     ExecutionStartedEvent, ExecutionTerminatedEvent, HistoryEvent, OrchestrationInstance, OrchestrationStatus,
     OrchestratorAction, OrchestratorResponse, OrchestratorVersionNotAvailableAction, ParentInstanceInfo,
-    ScheduleTaskAction, SendEventAction, TaskFailureDetails,
+    ScheduleTaskAction, SendEventAction, TaskFailureDetails, TraceContext,
 };
 use uuid::Uuid;
 
@@ -42,6 +42,21 @@ impl Story {
 
     pub(super) fn under(mut self, parent: ParentInstanceInfo) -> Self {
         self.start.parent_instance = Some(parent);
+        self
+    }
+
+    pub(super) fn traced(mut self, trace_parent: &str) -> Self {
+        self.start.parent_trace_context = Some(TraceContext {
+            trace_parent: trace_parent.to_owned(),
+            trace_state: Some("vendor=1".to_owned()),
+            ..TraceContext::default()
+        });
+        self
+    }
+
+    /// What a sidecar that makes spans itself has written down.
+    pub(super) fn with_span(mut self, id: &str) -> Self {
+        self.start.orchestration_span_id = Some(id.to_owned());
         self
     }
 
