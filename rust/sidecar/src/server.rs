@@ -14,7 +14,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::hub::{Handle, Hub, HubOptions};
 use crate::service::TaskHub;
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Store, StoreError};
 
 /// Threads for connections. The hub's one thread has more to do for a message than the network has, so a second one only
 /// wakes up to take work from the first.
@@ -76,7 +76,7 @@ pub enum StartError {
     Database(#[from] OpenError),
     /// The database could be opened and not be read.
     #[error("the database can not be read: {0}")]
-    Read(rusqlite::Error),
+    Read(StoreError),
     /// The system gives no threads.
     #[error("can not start a thread: {0}")]
     Thread(std::io::Error),

@@ -2,7 +2,7 @@
 
 use lru::LruCache;
 
-use crate::store::{InstanceRow, Key, Store};
+use crate::store::{InstanceRow, Key, Store, StoreError};
 use crate::wire::Frames;
 
 /// What an entry costs beside its history, roughly.
@@ -63,7 +63,7 @@ impl Cache {
     }
 
     /// The instance, from memory or from the database.
-    pub(super) fn load(&mut self, store: &Store, key: Key) -> Result<Option<&mut Live>, rusqlite::Error> {
+    pub(super) fn load(&mut self, store: &Store, key: Key) -> Result<Option<&mut Live>, StoreError> {
         if !self.entries.contains(&key) {
             let Some(row) = store.instance(key)? else {
                 return Ok(None);
@@ -80,7 +80,7 @@ impl Cache {
     }
 
     /// The instance's history, from memory or from the database.
-    pub(super) fn history(&mut self, store: &Store, key: Key) -> Result<Option<&Frames>, rusqlite::Error> {
+    pub(super) fn history(&mut self, store: &Store, key: Key) -> Result<Option<&Frames>, StoreError> {
         let Some(live) = self.load(store, key)? else {
             return Ok(None);
         };

@@ -4,7 +4,7 @@
 use durabletask_proto::ExecutionTerminatedEvent;
 
 use super::{Hub, HubError, Result};
-use crate::store::Key;
+use crate::store::{Key, StoreError};
 
 /// How many instances are told of a termination in one transaction.
 const CASCADE_BATCH: u32 = 256;
@@ -21,7 +21,7 @@ impl Hub {
     }
 
     /// Takes the terminations that are on their way a few instances further.
-    pub(super) fn run_cascades(&mut self) -> std::result::Result<(), rusqlite::Error> {
+    pub(super) fn run_cascades(&mut self) -> std::result::Result<(), StoreError> {
         let mut room = CASCADE_BATCH;
         while self.cascading && room > 0 {
             let Some(cascade) = self.store.next_cascade()? else {

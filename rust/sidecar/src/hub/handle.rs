@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Hub;
 use crate::machine::RerunError;
+use crate::store::StoreError;
 
 /// Why the hub refuses.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +29,7 @@ pub(crate) enum HubError {
     #[error("the stored history of '{id}' can not be decoded: {error}")]
     Undecodable { id: String, error: String },
     #[error("the database failed, nothing was changed: {0}")]
-    Storage(String),
-    #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] StoreError),
     #[error("the sidecar is shutting down")]
     Stopped,
 }
@@ -67,9 +66,8 @@ impl Handle {
         let job: Job = Box::new(move |hub| {
             let result = match work(hub) {
                 Err(HubError::Database(error)) => {
-                    let text = error.to_string();
-                    hub.failure.get_or_insert(error);
-                    Err(HubError::Storage(text))
+                    hub.failure.get_or_insert(error.clone());
+                    Err(HubError::Database(error))
                 }
                 result => result,
             };

@@ -32,7 +32,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::machine::Environment;
-use crate::store::{Key, Store};
+use crate::store::{Key, Store, StoreError};
 use crate::time::{self, Nanos};
 use cache::Cache;
 use handle::{Ack, Job};
@@ -71,14 +71,14 @@ pub(crate) struct Hub {
     /// Terminations are on their way down.
     cascading: bool,
     /// The first failure of the database in this batch.
-    failure: Option<rusqlite::Error>,
+    failure: Option<StoreError>,
     /// Memory may be ahead of the database and has to be built again from it.
     stale: bool,
     stopping: bool,
 }
 
 impl Hub {
-    pub(crate) fn new(store: Store, options: HubOptions) -> std::result::Result<Self, rusqlite::Error> {
+    pub(crate) fn new(store: Store, options: HubOptions) -> std::result::Result<Self, StoreError> {
         let mut hub = Self {
             store,
             app_id: options.app_id,
@@ -134,7 +134,7 @@ impl Hub {
                     tracing::error!(%error, "the transaction could not be rolled back");
                 }
                 for ack in acks {
-                    ack(Err(HubError::Storage(error.to_string())));
+                    ack(Err(HubError::Database(error.clone())));
                 }
                 std::thread::sleep(FAILURE_PAUSE);
             }
@@ -146,7 +146,7 @@ impl Hub {
         first: Option<Job>,
         jobs: &Receiver<Job>,
         acks: &mut Vec<Ack>,
-    ) -> std::result::Result<(), rusqlite::Error> {
+    ) -> std::result::Result<(), StoreError> {
         if self.stale {
             self.reload()?;
         }
@@ -166,7 +166,7 @@ impl Hub {
     }
 
     /// Builds everything in memory from the database. What workers had in hand is handed out again.
-    fn reload(&mut self) -> std::result::Result<(), rusqlite::Error> {
+    fn reload(&mut self) -> std::result::Result<(), StoreError> {
         self.cache.clear();
         self.leases.clear();
         self.stalled.clear();
@@ -204,7 +204,7 @@ impl Hub {
         Ok(())
     }
 
-    fn fire_timers(&mut self) -> std::result::Result<(), rusqlite::Error> {
+    fn fire_timers(&mut self) -> std::result::Result<(), StoreError> {
         let now = time::now();
         if self.next_timer.is_none_or(|next| next > now) {
             return Ok(());

@@ -9,7 +9,7 @@ use durabletask_proto::{ExecutionStartedEvent, ExecutionTerminatedEvent, Orchest
 
 use super::{Handle, Hub, HubError, HubOptions, NewInstance, Offer};
 use crate::machine::Instance;
-use crate::store::{Created, Key, Store};
+use crate::store::{Created, Key, Store, StoreError};
 
 fn start() -> Handle {
     let store = Store::open(None).expect("a database in memory");
@@ -132,7 +132,7 @@ async fn a_full_disk_refuses_what_does_not_fit_and_loses_nothing_else() {
     hub.call(|hub| Ok(hub.store.limit_pages(1)?)).await.expect("a limit");
     let large = instance("large", "x".repeat(1 << 20));
     let refused = hub.call(move |hub| hub.start_instance(large)).await;
-    assert!(matches!(refused, Err(HubError::Storage(_))), "expected a refusal, found {refused:?}");
+    assert!(matches!(refused, Err(HubError::Database(StoreError::Full))), "expected a refusal, found {refused:?}");
     let state = hub.call(|hub| hub.state("large", false)).await.expect("reading needs no room");
     assert_eq!(state, None, "what was refused is undone");
 

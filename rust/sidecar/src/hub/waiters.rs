@@ -141,7 +141,7 @@ impl Hub {
                 let state = match self.store.instance(key) {
                     Ok(Some(row)) => self.describe(row, waiter.payloads),
                     Ok(None) => continue,
-                    Err(error) => Err(HubError::Storage(error.to_string())),
+                    Err(error) => Err(error.into()),
                 };
                 self.waiters.settled.push((key, waiter, state));
             }

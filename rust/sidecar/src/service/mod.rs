@@ -6,9 +6,17 @@ mod waiting;
 
 pub(crate) use raw::TaskHub;
 
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
 use crate::hub::{Handle, HubError};
 use crate::machine::RerunError;
-use tonic::{Code, Status};
+use crate::store::StoreError;
+
+/// After how long a caller may try again what the database could not take.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The implementation behind `TaskHubSidecarService`.
 #[derive(Clone)]
@@ -26,9 +34,18 @@ impl From<HubError> for Status {
             HubError::Undecodable { .. } => Code::DataLoss,
             HubError::AlreadyExists { .. } => Code::AlreadyExists,
             HubError::NotCompleted { .. } => Code::FailedPrecondition,
-            HubError::Storage(_) | HubError::Database(_) => Code::Internal,
+            HubError::Database(StoreError::Full | StoreError::TooBig) => Code::ResourceExhausted,
+            HubError::Database(StoreError::Locked(_) | StoreError::Io(_)) => Code::Unavailable,
+            HubError::Database(StoreError::Corrupt(_) | StoreError::Gone(_)) => Code::DataLoss,
+            HubError::Database(StoreError::Other(_)) => Code::Internal,
             HubError::Stopped => Code::Unavailable,
         };
-        Status::new(code, error.to_string())
+        match error {
+            // Said in the way of gRPC: whoever has a result to hand in is to try again, not to give it up.
+            HubError::Database(ref reason) if reason.passes() => {
+                Status::with_error_details(code, error.to_string(), ErrorDetails::with_retry_info(Some(RETRY_DELAY)))
+            }
+            _ => Status::new(code, error.to_string()),
+        }
     }
 }

@@ -25,13 +25,14 @@ impl Store {
     }
 
     pub(crate) fn activity(&self, sequence: i64) -> Result<Option<ActivityRow>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached("SELECT instance, execution, event FROM activities WHERE sequence = ?1")?
             .query_row([sequence], |row| {
                 let event: Vec<u8> = row.get(2)?;
                 Ok(ActivityRow { key: row.get(0)?, execution_id: row.get(1)?, event: event.into() })
             })
-            .optional()
+            .optional()?)
     }
 
     /// Whether it was there.
@@ -43,9 +44,10 @@ impl Store {
 
     /// All of them, in the order of their scheduling.
     pub(crate) fn pending_activities(&self) -> Result<Vec<i64>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare("SELECT sequence FROM activities ORDER BY sequence")?
             .query_map([], |row| row.get(0))?
-            .collect()
+            .collect::<rusqlite::Result<_>>()?)
     }
 }

@@ -25,7 +25,8 @@ impl Store {
     }
 
     pub(crate) fn next_cascade(&self) -> Result<Option<Cascade>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached("SELECT sequence, instance, after, event FROM cascades ORDER BY sequence LIMIT 1")?
             .query_row([], |row| {
                 let event: Vec<u8> = row.get(3)?;
@@ -33,7 +34,7 @@ impl Store {
                     .unwrap_or(ExecutionTerminatedEvent { input: None, recurse: true });
                 Ok(Cascade { sequence: row.get(0)?, instance: row.get(1)?, after: row.get(2)?, event })
             })
-            .optional()
+            .optional()?)
     }
 
     /// Notes how far it has come.

@@ -79,12 +79,13 @@ impl Store {
 
     /// Instances that have something to do, longest waiting first; those scheduled for later are left out.
     pub(crate) fn instances_with_work(&self) -> Result<Vec<Key>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare(
                 "SELECT instance FROM inbox JOIN instances ON instances.key = inbox.instance
                  WHERE instances.not_before IS NULL GROUP BY instance ORDER BY min(sequence)",
             )?
             .query_map([], |row| row.get(0))?
-            .collect()
+            .collect::<rusqlite::Result<_>>()?)
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct PurgeFilter {
 
 const COLUMNS: &str = "key, id, status, suspended, start, not_before, created_at, started_at, updated_at, completed_at";
 
-fn read(row: &Row<'_>) -> Result<InstanceRow> {
+fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     let status: i32 = row.get(2)?;
     let start: Vec<u8> = row.get(4)?;
     let start = ExecutionStartedEvent::decode(start.as_slice())
@@ -64,7 +64,8 @@ fn read(row: &Row<'_>) -> Result<InstanceRow> {
 
 impl Store {
     pub(crate) fn create_instance(&self, created: &Created<'_>) -> Result<Key> {
-        self.connection
+        let key = self
+            .connection
             .prepare_cached(
                 "INSERT INTO instances (id, status, suspended, start, parent, not_before, created_at, updated_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
@@ -77,21 +78,24 @@ impl Store {
                 created.parent,
                 created.not_before,
                 created.now,
-            ])
+            ])?;
+        Ok(key)
     }
 
     pub(crate) fn find_key(&self, id: &str) -> Result<Option<Key>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached("SELECT key FROM instances WHERE id = ?1")?
             .query_row([id], |row| row.get(0))
-            .optional()
+            .optional()?)
     }
 
     pub(crate) fn instance(&self, key: Key) -> Result<Option<InstanceRow>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached(&format!("SELECT {COLUMNS} FROM instances WHERE key = ?1"))?
             .query_row([key], read)
-            .optional()
+            .optional()?)
     }
 
     /// Stores what a turn changed. The execution's start changes only with continue-as-new.
@@ -155,10 +159,11 @@ impl Store {
     /// Direct sub-orchestrations of an instance, those that have ended too: up to `limit` from behind `after`, in the
     /// order of their creation.
     pub(crate) fn children(&self, key: Key, after: Key, limit: u32) -> Result<Vec<Key>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached("SELECT key FROM instances WHERE parent = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?
             .query_map(params![key, after, limit], |row| row.get(0))?
-            .collect()
+            .collect::<rusqlite::Result<_>>()?)
     }
 
     /// Whether the instance has ended; None if there is no such instance.
@@ -173,10 +178,11 @@ impl Store {
 
     /// Ids in the order of creation, from behind `after`; with the key of each, to go on from.
     pub(crate) fn list(&self, after: Key, limit: u32) -> Result<Vec<(Key, String)>> {
-        self.connection
+        Ok(self
+            .connection
             .prepare_cached("SELECT key, id FROM instances WHERE key > ?1 ORDER BY key LIMIT ?2")?
             .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
+            .collect::<rusqlite::Result<_>>()?)
     }
 
     pub(crate) fn matching(&self, filter: &PurgeFilter) -> Result<Vec<Key>> {
@@ -186,7 +192,7 @@ impl Store {
             .connection
             .prepare_cached("SELECT key, status FROM instances WHERE created_at BETWEEN ?1 AND ?2 ORDER BY key")?
             .query_map(params![from, to], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_>>()?;
+            .collect::<rusqlite::Result<_>>()?;
         let wanted = |status: &i32| filter.statuses.is_empty() || filter.statuses.contains(status);
         Ok(rows.into_iter().filter(|(_, status)| wanted(status)).map(|(key, _)| key).collect())
     }

@@ -5,6 +5,7 @@
 
 mod activities;
 mod cascades;
+mod error;
 mod history;
 mod inbox;
 mod instances;
@@ -12,13 +13,13 @@ mod open;
 mod timers;
 
 pub(crate) use activities::ActivityRow;
+pub(crate) use error::Result;
+pub use error::StoreError;
 pub(crate) use instances::{Created, InstanceRow, Key, PurgeFilter};
 pub use open::OpenError;
 pub(crate) use timers::DueTimer;
 
 use rusqlite::Connection;
-
-pub(crate) type Result<T> = std::result::Result<T, rusqlite::Error>;
 
 /// The database and the next number for rows that are kept in the order of their arrival.
 pub(crate) struct Store {
@@ -37,20 +38,20 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) -> Result<()> {
         let pages = if pages == 0 { 1_000_000 } else { pages };
-        self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        Ok(self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
     }
 
     pub(crate) fn begin(&self) -> Result<()> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
     pub(crate) fn commit(&self) -> Result<()> {
-        self.connection.execute_batch("COMMIT")
+        Ok(self.connection.execute_batch("COMMIT")?)
     }
 
     /// Undoes what was not committed; nothing to undo is no error.
     pub(crate) fn roll_back(&self) -> Result<()> {
-        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+        if self.connection.is_autocommit() { Ok(()) } else { Ok(self.connection.execute_batch("ROLLBACK")?) }
     }
 
     /// Forgets everything that an instance left in the database.

@@ -26,7 +26,7 @@ impl Store {
 
     /// When the next timer is due.
     pub(crate) fn next_timer(&self) -> Result<Option<Nanos>> {
-        self.connection.prepare_cached("SELECT min(fire_at) FROM timers")?.query_row([], |row| row.get(0))
+        Ok(self.connection.prepare_cached("SELECT min(fire_at) FROM timers")?.query_row([], |row| row.get(0))?)
     }
 
     /// Takes out up to `limit` timers that are due, earliest first.
