@@ -100,7 +100,8 @@ class TaskHubGrpcWorker:
             host_address: `host:port`, with or without a scheme, or any gRPC target; None: from the
                 environment, else localhost:4001.
             metadata: Added to every call.
-            log_handler: Where log lines go; None: to standard error.
+            log_handler: Where log lines go, besides where logging sends them; None: nowhere else, and to standard
+                error if the program has not set logging up.
             log_formatter: How they look.
             secure_channel: Whether to use TLS when the address has no scheme that says so.
             interceptors: gRPC interceptors; messages pass through them as bytes.

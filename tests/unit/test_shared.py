@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from unittest.mock import patch
 
@@ -117,30 +116,3 @@ def test_a_replaced_channel_function_need_not_take_options(monkeypatch: pytest.M
         ("host:1", True, None),
         (("host:1", True, None), {"options": [("a", 1)]}),
     ]
-
-
-def test_log_handlers_are_never_added_twice() -> None:
-    mine = logging.NullHandler()
-    logger = shared.get_logger("test-handlers", mine)
-    assert shared.get_logger("test-handlers", mine) is logger
-    assert logger.handlers == [mine]
-    shared.get_logger("test-handlers")
-    shared.get_logger("test-handlers")
-    assert len(logger.handlers) == 2
-
-
-def test_a_handler_keeps_its_formatter_unless_another_is_given() -> None:
-    handler, formatter = logging.NullHandler(), logging.Formatter("%(message)s")
-    handler.setFormatter(formatter)
-    shared.get_logger("test-formatter", handler)
-    assert handler.formatter is formatter
-    other = logging.Formatter("- %(message)s")
-    shared.get_logger("test-formatter", handler, other)
-    assert handler.formatter is other
-
-
-def test_default_log_lines_go_to_what_standard_error_is_now(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    shared.get_logger("test-stderr").warning("here")
-    assert "durabletask-test-stderr WARNING: here" in capsys.readouterr().err

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 import grpc
 
+from durabletask._logging import get_logger
 from durabletask.internal.json_values import AUTO_SERIALIZED, from_json, to_json
 
 __all__ = [
@@ -113,54 +112,3 @@ def get_grpc_channel(
     else:
         channel = grpc.insecure_channel(target, options=merged)
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
-
-
-if TYPE_CHECKING:
-    _TextHandler = logging.StreamHandler[TextIO]
-else:
-    _TextHandler = logging.StreamHandler  # takes no parameter before Python 3.11
-
-
-class _StderrHandler(_TextHandler):
-    """Writes to what `sys.stderr` is at that moment, so that redirections see the lines."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:  # type: ignore[override]
-        return sys.stderr
-
-
-def get_logger(
-    name_suffix: str,
-    log_handler: logging.Handler | None = None,
-    log_formatter: logging.Formatter | None = None,
-) -> logging.Logger:
-    """The logger `durabletask-<name_suffix>`, with a handler of its own.
-
-    Args:
-        name_suffix: "client" or "worker".
-        log_handler: Added unless the logger has it already; None: one that writes to standard
-            error, added once.
-        log_formatter: Set on the handler; None: the handler keeps its own, or gets one with time,
-            name and level.
-
-    """
-    logger = logging.getLogger(f"durabletask-{name_suffix}")
-    handler = log_handler
-    if handler is None:
-        handler = next((each for each in logger.handlers if isinstance(each, _StderrHandler)), None)
-        handler = _StderrHandler() if handler is None else handler
-    if handler not in logger.handlers:
-        logger.addHandler(handler)
-    if log_formatter is not None:
-        handler.setFormatter(log_formatter)
-    elif handler.formatter is None:
-        handler.setFormatter(
-            logging.Formatter(
-                fmt="%(asctime)s.%(msecs)03d %(name)s %(levelname)s: %(message)s",
-                datefmt="%Y-%m-%d %H:%M:%S",
-            )
-        )
-    return logger

@@ -7,7 +7,6 @@ measuring it. `Replayer.check` says whether recorded histories still replay with
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from durabletask import _core
 from durabletask._worker.typed import TypedOrchestrators
+from durabletask.internal import shared
 from durabletask.replay._check import CheckReport, CheckResult, CheckStatus, History, check
 from durabletask.replay._files import HistoryFormatError, export_history, history_bytes, read
 
@@ -73,7 +73,7 @@ class Replayer:
         self._registry = TypedOrchestrators(registry, payload_converter)
         self._executor = _core.Executor(
             self._registry,
-            logging.getLogger("durabletask-replay"),
+            shared.get_logger("replay"),
             _context_class(payload_converter),
             replay_cache=None if replay_cache is None else replay_cache.limits,
         )
