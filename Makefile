@@ -159,6 +159,13 @@ ARGS ?=
 bench-end-to-end: $(VENV_BENCH)/.installed ## Measure orchestrations with worker and sidecar (ARGS=--help shows what can be given)
 	@$(VENV_BENCH)/bin/python benches/end_to_end.py --python $(VENV_BENCH)/bin/python $(ARGS)
 
+GO_SIDECAR ?=
+
+# GO_SIDECAR is durabletask-go's program, built elsewhere.
+.PHONY: bench-sidecar
+bench-sidecar: $(VENV_BENCH)/.installed ## Put loads on the embedded sidecar (GO_SIDECAR=path puts them on another, too; ARGS=--help)
+	@$(VENV_BENCH)/bin/python benches/sidecar_load.py --python $(VENV_BENCH)/bin/python $(if $(GO_SIDECAR),--other '$(GO_SIDECAR)') $(ARGS)
+
 .PHONY: bench-core
 bench-core: ## Time the engine alone, without Python (ARGS=chain for one workload)
 	$(need_rust)@cargo bench --locked --quiet --package durabletask-core-benches -- $(ARGS)

@@ -18,6 +18,7 @@ from durabletask.replay import Replayer
 
 import instructions
 import orchestrators
+import sidecar_load
 import warm
 from peers import completed_with
 from report import growth_exponent
@@ -124,3 +125,27 @@ def test_without_valgrind_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(instructions.CountError, match="apt-get install valgrind"):
         instructions.check(["core"], Path(sys.executable), accept=False)
+
+
+def test_the_table_of_sidecars_says_what_is_faster_and_what_was_not_done() -> None:
+    row = {
+        "per_s": 300.0,
+        "latency_p50_ms": 2.0,
+        "latency_p99_ms": None,
+        "cpu_us_per_step": 31.5,
+        "peak_mb": 20.0,
+    }
+    found = {
+        "other": "peer",
+        "processors": 2,
+        "timeout_s": 60.0,
+        "sidecars": ["memory", "other memory"],
+        "loads": {
+            "a chain": {"memory": row, "other memory": {**row, "per_s": 30.0}},
+            "many": {"memory": row},
+        },
+        "growth": [],
+    }
+    lines = sidecar_load.report(found).splitlines()
+    assert "| a chain | memory | 300 | 2.00 |  | 31.50 | 20.00 | 10.0 |" in lines
+    assert "| many | peer memory | not done in 60 s | | | | | |" in lines
