@@ -7,13 +7,19 @@ from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from durabletask._propagation import (
+    HistoryPropagation,
+    PropagatedHistory,
+    decode_propagated_history,
+)
 from durabletask._replay_safe_logger import ReplaySafeLogger
+from durabletask._retries import RetryPolicy
 from durabletask.deterministic import DeterministicContextMixin
 
 if TYPE_CHECKING:
     import logging
 
-    from durabletask.task import HistoryPropagation, PropagatedHistory, RetryPolicy, Task
+    from durabletask._core import Task
 
 TInput = TypeVar("TInput")
 TOutput = TypeVar("TOutput")
@@ -246,8 +252,6 @@ class ActivityContext:
         """
         if self._propagated_history is None:
             return None
-        from durabletask._propagation import decode_propagated_history
-
         return decode_propagated_history(self._propagated_history)
 
 

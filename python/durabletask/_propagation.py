@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from durabletask import _core
-
-if TYPE_CHECKING:
-    from durabletask._states import HistoryEvent
+from durabletask._states import HistoryEvent, history_event
 
 
 class HistoryPropagation(IntEnum):
@@ -62,10 +59,6 @@ def decode_propagated_history(serialized: bytes) -> PropagatedHistory:
     Raises:
         ValueError: It is none, or has a scope that this version does not know.
     """
-    from durabletask._states import (
-        history_event,
-    )  # imports durabletask.task, as this is imported by
-
     scope, chunks = _core.decode_propagated_history(serialized)
     return PropagatedHistory(
         HistoryPropagation(scope),

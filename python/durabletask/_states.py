@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, NamedTuple
 
-from durabletask import _core, task
+from durabletask import _core
+from durabletask._failures import FailureDetails, failure_of
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1)
@@ -47,7 +48,7 @@ class OrchestrationState:
     serialized_input: str | None
     serialized_output: str | None
     serialized_custom_status: str | None
-    failure_details: task.FailureDetails | None
+    failure_details: FailureDetails | None
 
     def raise_if_failed(self) -> None:
         """Raise `OrchestrationFailedError` if the orchestration failed."""
@@ -61,15 +62,15 @@ class OrchestrationState:
 class OrchestrationFailedError(Exception):
     """An orchestration ended with an exception."""
 
-    def __init__(self, message: str, failure_details: task.FailureDetails):
+    def __init__(self, message: str, failure_details: FailureDetails):
         super().__init__(message)
         self._failure_details = failure_details
 
-    def __reduce__(self) -> tuple[type[OrchestrationFailedError], tuple[str, task.FailureDetails]]:
+    def __reduce__(self) -> tuple[type[OrchestrationFailedError], tuple[str, FailureDetails]]:
         return type(self), (str(self), self._failure_details)
 
     @property
-    def failure_details(self) -> task.FailureDetails:
+    def failure_details(self) -> FailureDetails:
         """What went wrong in the orchestration."""
         return self._failure_details
 
@@ -129,7 +130,7 @@ def decode_state(instance_id: str, response: bytes) -> OrchestrationState | None
         input_,
         output,
         custom_status,
-        None if failure is None else _failure_of(failure),
+        None if failure is None else failure_of(failure),
     )
 
 
@@ -148,15 +149,8 @@ def history_event(event: _core.HistoryEvent) -> HistoryEvent:
         if name in attributes:
             attributes[name] = datetime_of(attributes[name])
     if "failureDetails" in attributes:
-        attributes["failureDetails"] = _failure_of(attributes["failureDetails"])
+        attributes["failureDetails"] = failure_of(attributes["failureDetails"])
     if "orchestrationStatus" in attributes:
         attributes["orchestrationStatus"] = OrchestrationStatus(attributes["orchestrationStatus"])
     timestamp = None if micros is None else datetime_of(micros)
     return HistoryEvent(event_id, timestamp, event_type, attributes, serialized)
-
-
-def _failure_of(failure: _core.Failure) -> task.FailureDetails:
-    message, error_type, stack_trace, inner = failure
-    return task.FailureDetails(
-        message, error_type, stack_trace, None if inner is None else _failure_of(inner)
-    )

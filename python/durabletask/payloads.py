@@ -34,8 +34,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeVar, overload
 
-from durabletask.internal import json_values
-from durabletask.internal.typed import PayloadTypeError, reader_of
+from durabletask._payloads import read, write
+from durabletask._payloads.read import PayloadTypeError, reader_of
 
 __all__ = ["JsonConverter", "PayloadConverter", "PayloadTypeError", "convert"]
 
@@ -72,11 +72,11 @@ class JsonConverter:
 
     def to_json(self, value: Any) -> str:
         """Write a value in the forms that this module's description lists."""
-        return json_values.to_json(value)
+        return write.to_json(value)
 
     def from_json(self, text: str, hint: Any) -> Any:
         """Read a value, as the type that `hint` says."""
-        return convert(json_values.from_json(text), hint)
+        return convert(read.from_json(text), hint)
 
 
 @overload

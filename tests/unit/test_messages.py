@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from durabletask import _core
-from durabletask._client_calls import create_request
+from durabletask._client.calls import create_request
 from durabletask._states import OrchestrationStatus, decode_history, decode_state, micros_of
 from durabletask.internal import orchestrator_service_pb2 as pb
 

@@ -9,8 +9,9 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from durabletask import task
+from durabletask._worker.inputs import Inputs
 from durabletask._worker.registry import ActivityNotRegisteredError, Registry
-from durabletask._worker.typed import Inputs, prepared
+from durabletask._worker.typed import prepared
 from durabletask.internal import shared
 
 if TYPE_CHECKING:

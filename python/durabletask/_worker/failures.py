@@ -6,7 +6,8 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-from durabletask import _core, task
+from durabletask import _core
+from durabletask._failures import NonRetryableError
 
 # Where frames of the worker itself come from; they say nothing about the user's code.
 _OWN_CODE = str(Path(__file__).parent)
@@ -27,7 +28,7 @@ def failure_chain(error: BaseException) -> list[_core.FailureLink]:
                 type(current).__name__,
                 _encodable(_message(current)),
                 _encodable("".join(traceback.format_tb(_of_user(current.__traceback__)))),
-                isinstance(current, task.NonRetryableError),
+                isinstance(current, NonRetryableError),
             )
         )
         current = current.__cause__

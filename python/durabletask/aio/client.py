@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from grpc import aio as grpc_aio
 
-from durabletask import _client_calls as calls
 from durabletask import _core, task
+from durabletask._client import calls
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,

@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 
 from durabletask._logging import get_logger
-from durabletask.internal.json_values import AUTO_SERIALIZED, from_json, to_json
+from durabletask._payloads.read import from_json
+from durabletask._payloads.write import AUTO_SERIALIZED, to_json
 
 __all__ = [
     "AUTO_SERIALIZED",

@@ -1,4 +1,4 @@
-"""Makes of decoded JSON what a type annotation says.
+"""JSON text to Python values, and to what a type annotation says.
 
 `reader_of(hint)` answers with a function from decoded JSON to that type, or None where decoded JSON is
 all there is to it. None, the value, is never read as anything: a payload may always be missing.
@@ -11,6 +11,7 @@ import collections.abc
 import dataclasses
 import functools
 import inspect
+import json
 import sys
 import types
 import typing
@@ -22,13 +23,37 @@ from types import SimpleNamespace
 from typing import Any, Union
 from uuid import UUID
 
-from durabletask.internal import json_values
+from durabletask._payloads.write import AUTO_SERIALIZED, is_pydantic_model, to_json
 
 Reader = Callable[[Any], Any]
 
 
 class PayloadTypeError(TypeError):
     """A payload is not what the annotation says that is to receive it."""
+
+
+def from_json(json_str: str | bytes | bytearray) -> Any:
+    """Read a value from JSON.
+
+    Raises:
+        json.JSONDecodeError: A ValueError that says where the text is no JSON.
+
+    """
+    # The hook costs a call for each object, so it is only used where there is something to find.
+    marker: Any = AUTO_SERIALIZED if isinstance(json_str, str) else AUTO_SERIALIZED.encode()
+    if marker in json_str:
+        return json.loads(json_str, object_hook=_restored)
+    return json.loads(json_str)
+
+
+def _restored(fields: dict[str, Any]) -> Any:
+    if fields.pop(AUTO_SERIALIZED, False):
+        return SimpleNamespace(**fields)
+    return fields
+
+
+# --------------------------------------------------------------------------------------------------
+# Types
 
 
 def _misfit(expected: str, value: Any) -> PayloadTypeError:
@@ -108,7 +133,7 @@ def _reader_of_class(kind: type) -> Reader | None:
         return _tuple(())
     if issubclass(kind, Enum):
         return functools.partial(_member, kind)
-    if json_values.is_pydantic_model(kind):
+    if is_pydantic_model(kind):
         return functools.partial(_model, kind)
     if dataclasses.is_dataclass(kind):
         return functools.partial(_dataclass, kind)
@@ -166,9 +191,9 @@ def _member(kind: type[Enum], value: Any) -> Any:
     except (ValueError, TypeError):
         pass
     # The value of a member may itself be one that JSON has another form for.
-    text = json_values.to_json(value)
+    text = to_json(value)
     for member in kind:
-        if json_values.to_json(member.value) == text:
+        if to_json(member.value) == text:
             return member
     raise _misfit(f"a value of {kind.__name__}", value)
 
@@ -325,7 +350,7 @@ def _model(kind: Any, value: Any) -> Any:
     if isinstance(value, kind):
         return value
     # As JSON, so that strict models take what JSON has no other form for.
-    return kind.model_validate_json(json_values.to_json(_plain(value)))
+    return kind.model_validate_json(to_json(_plain(value)))
 
 
 def _plain(value: Any) -> Any:

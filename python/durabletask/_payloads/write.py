@@ -1,4 +1,4 @@
-"""Python values to JSON text and back.
+"""Python values to JSON text.
 
 JSON knows no named fields besides those of objects, so dataclasses, named tuples and
 `SimpleNamespace` are written as objects with a marker key, at any depth, and read back as
@@ -67,20 +67,6 @@ def to_json(obj: Any) -> str:
                 "Circular reference detected, or a value nested too deeply for JSON"
             ) from None
     return _encode(obj)
-
-
-def from_json(json_str: str | bytes | bytearray) -> Any:
-    """Read a value from JSON.
-
-    Raises:
-        json.JSONDecodeError: A ValueError that says where the text is no JSON.
-
-    """
-    # The hook costs a call for each object, so it is only used where there is something to find.
-    marker: Any = AUTO_SERIALIZED if isinstance(json_str, str) else AUTO_SERIALIZED.encode()
-    if marker in json_str:
-        return json.loads(json_str, object_hook=_restored)
-    return json.loads(json_str)
 
 
 def _lowered(value: Any) -> Any:
@@ -152,9 +138,3 @@ def _marked(fields: Any) -> dict[str, Any]:
     lowered = {name: _lowered(item) for name, item in fields}
     lowered[AUTO_SERIALIZED] = True
     return lowered
-
-
-def _restored(fields: dict[str, Any]) -> Any:
-    if fields.pop(AUTO_SERIALIZED, False):
-        return SimpleNamespace(**fields)
-    return fields
