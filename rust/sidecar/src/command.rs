@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
+use crate::store::back_up;
 
 /// Runs a Durable Task sidecar until it is interrupted: workers and clients connect to it over gRPC.
 #[derive(Debug, Parser)]
@@ -27,6 +28,14 @@ struct Arguments {
     /// The database file, made if there is none; without it everything is kept in memory and ends with the process
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
+
+    /// Start also with a database whose write-ahead log is missing, without what was in it
+    #[arg(long, requires = "db")]
+    accept_data_loss: bool,
+
+    /// Copy the database to this new file, consistently also while a sidecar is at work on it, and end
+    #[arg(long, value_name = "FILE", requires = "db")]
+    backup: Option<PathBuf>,
 
     /// What to log, to stderr
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
@@ -71,6 +80,9 @@ where
         }
         Err(error) => return complain(&one_line(&error)),
     };
+    if let (Some(db), Some(to)) = (&arguments.db, &arguments.backup) {
+        return copy(db, to);
+    }
     log_to_stderr(arguments.log_level);
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = match threads.worker_threads(NETWORK_THREADS).enable_all().build() {
@@ -83,13 +95,13 @@ where
 }
 
 async fn serve(arguments: Arguments) -> i32 {
-    let Arguments { port, host, db, .. } = arguments;
+    let Arguments { port, host, db, accept_data_loss, .. } = arguments;
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return complain(&format!("can not listen to signals: {error}")),
     };
     let kept = db.as_ref().map_or("in memory".to_owned(), |path| format!("in {}", path.display()));
-    let sidecar = match Sidecar::start(Options { host, port, db, ..Options::default() }).await {
+    let sidecar = match Sidecar::start(Options { host, port, db, accept_data_loss, ..Options::default() }).await {
         Ok(sidecar) => sidecar,
         Err(error) => return complain(&error.to_string()),
     };
@@ -103,16 +115,27 @@ async fn serve(arguments: Arguments) -> i32 {
     0
 }
 
+fn copy(db: &Path, to: &Path) -> i32 {
+    match back_up(db, to) {
+        Ok(bytes) => {
+            let _ = writeln!(std::io::stdout(), "copied {} to {} ({bytes} bytes)", db.display(), to.display());
+            0
+        }
+        Err(error) => complain(&error.to_string()),
+    }
+}
+
 fn complain(message: &str) -> i32 {
     let _ = writeln!(std::io::stderr(), "durabletask-sidecar: {message}");
     1
 }
 
-/// Clap says what is wrong in the first line; the others repeat the usage.
+/// Clap says what is wrong in its first paragraph; the others repeat the usage.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let first = lines.join(" ");
+    let first = first.strip_prefix("error: ").unwrap_or(&first);
     format!("{first} (--help shows what can be given)")
 }
 

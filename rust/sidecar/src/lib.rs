@@ -22,4 +22,4 @@ mod wire;
 
 pub use blocking::BlockingSidecar;
 pub use server::{Options, Sidecar, StartError};
-pub use store::{OpenError, StoreError};
+pub use store::{BackupError, OpenError, StoreError, back_up};

@@ -14,7 +14,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::hub::{Handle, Hub, HubOptions};
 use crate::service::TaskHub;
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{Losses, OpenError, Store, StoreError};
 
 /// Threads for connections. The hub's one thread has more to do for a message than the network has, so a second one only
 /// wakes up to take work from the first.
@@ -40,6 +40,8 @@ pub struct Options {
     pub port: u16,
     /// The database file; none keeps everything in memory.
     pub db: Option<PathBuf>,
+    /// Start also with a database whose write-ahead log is missing, without what was in it.
+    pub accept_data_loss: bool,
     /// The application id that events carry.
     pub app_id: String,
     /// How many bytes of running instances' histories are kept in memory.
@@ -52,6 +54,7 @@ impl Default for Options {
             host: "127.0.0.1".to_owned(),
             port: 0,
             db: None,
+            accept_data_loss: false,
             app_id: "durabletask".to_owned(),
             cache_bytes: 256 * 1024 * 1024,
         }
@@ -118,13 +121,14 @@ pub struct Sidecar {
 impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { host, port, db, app_id, cache_bytes } = options;
+        let Options { host, port, db, accept_data_loss, app_id, cache_bytes } = options;
         let listener = TcpListener::bind((host.as_str(), port))
             .await
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
         let (listener, address) = listener.map_err(|source| StartError::Listen { host, port, source })?;
 
-        let store = Store::open(db.as_deref())?;
+        let losses = if accept_data_loss { Losses::Accept } else { Losses::Refuse };
+        let store = Store::open(db.as_deref(), losses)?;
         let hub = Hub::new(store, HubOptions { app_id, cache_bytes }).map_err(StartError::Read)?;
         let (sender, jobs) = mpsc::channel();
         let handle = Handle::new(sender);

@@ -9,10 +9,10 @@ use durabletask_proto::{ExecutionStartedEvent, ExecutionTerminatedEvent, Orchest
 
 use super::{Handle, Hub, HubError, HubOptions, NewInstance, Offer};
 use crate::machine::Instance;
-use crate::store::{Created, Key, Store, StoreError};
+use crate::store::{Created, Key, Losses, Store, StoreError};
 
 fn start() -> Handle {
-    let store = Store::open(None).expect("a database in memory");
+    let store = Store::open(None, Losses::Refuse).expect("a database in memory");
     let hub = Hub::new(store, options()).expect("a new database can be read");
     let (sender, jobs) = mpsc::channel();
     std::thread::spawn(move || hub.run(&jobs));
@@ -26,7 +26,7 @@ fn options() -> HubOptions {
 /// A root that has ended; below it a chain of that many children that have ended, and as many beside each other; the last
 /// of the chain, and every one of the others, is to start later.
 fn family(path: &Path, count: u32) {
-    let store = Store::open(Some(path)).expect("a new database");
+    let store = Store::open(Some(path), Losses::Refuse).expect("a new database");
     store.begin().expect("a transaction");
     let add = |id: &str, parent: Option<Key>, status: OrchestrationStatus| {
         let instance = Instance { id: id.to_owned(), status, ..Instance::default() };
@@ -58,7 +58,7 @@ fn a_termination_reaches_the_end_of_any_tree_also_when_it_is_interrupted() {
     let (_sender, jobs) = mpsc::channel();
     let all = ExecutionTerminatedEvent { input: None, recurse: true };
 
-    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+    let mut hub = Hub::new(Store::open(Some(&path), Losses::Refuse).expect("ours"), options()).expect("it can be read");
     hub.store.begin().expect("a transaction");
     hub.terminate("root", &all).expect("it exists");
     hub.store.commit().expect("room on the disk");
@@ -66,7 +66,7 @@ fn a_termination_reaches_the_end_of_any_tree_also_when_it_is_interrupted() {
     assert!(hub.cascading, "nobody is to wait until a whole tree is terminated");
     drop(hub);
 
-    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+    let mut hub = Hub::new(Store::open(Some(&path), Losses::Refuse).expect("ours"), options()).expect("it can be read");
     while hub.cascading {
         hub.run_batch(None, &jobs);
     }
@@ -82,7 +82,7 @@ fn a_tree_of_any_size_is_purged_from_its_leaves_up() {
     let path = directory.path().join("family.db");
     let count = family_size();
     family(&path, count);
-    let mut hub = Hub::new(Store::open(Some(&path)).expect("ours"), options()).expect("it can be read");
+    let mut hub = Hub::new(Store::open(Some(&path), Losses::Refuse).expect("ours"), options()).expect("it can be read");
 
     let mut purge = hub.purge("root", true, false).expect("it exists");
     let refused = loop {

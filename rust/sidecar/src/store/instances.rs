@@ -4,6 +4,7 @@ use durabletask_proto::prost::Message;
 use durabletask_proto::{ExecutionStartedEvent, OrchestrationStatus, TaskFailureDetails};
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::migrations::StartColumns;
 use super::{Result, Store};
 use crate::machine::{Completion, Instance, is_final};
 use crate::time::Nanos;
@@ -64,11 +65,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
 
 impl Store {
     pub(crate) fn create_instance(&self, created: &Created<'_>) -> Result<Key> {
+        let StartColumns { version, execution, tags } = StartColumns::of(&created.instance.start);
         let key = self
             .connection
             .prepare_cached(
-                "INSERT INTO instances (id, status, suspended, start, parent, not_before, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+                "INSERT INTO instances (id, status, suspended, start, parent, not_before, created_at, updated_at,
+                     name, version, execution, tags)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
             )?
             .insert(params![
                 created.instance.id,
@@ -78,6 +81,10 @@ impl Store {
                 created.parent,
                 created.not_before,
                 created.now,
+                created.instance.start.name,
+                version,
+                execution,
+                tags,
             ])?;
         Ok(key)
     }
@@ -111,6 +118,10 @@ impl Store {
             self.connection
                 .prepare_cached("UPDATE instances SET start = ?2 WHERE key = ?1")?
                 .execute(params![key, instance.start.encode_to_vec()])?;
+            let StartColumns { version, execution, .. } = StartColumns::of(&instance.start);
+            self.connection
+                .prepare_cached("UPDATE instances SET version = ?2, execution = ?3 WHERE key = ?1")?
+                .execute(params![key, version, execution])?;
         }
         Ok(())
     }

@@ -4,27 +4,43 @@
 //! many callers share a commit. In memory it is the same database without a file.
 
 mod activities;
+mod backup;
 mod cascades;
 mod error;
+mod files;
 mod history;
 mod inbox;
 mod instances;
+mod log;
+mod migrations;
 mod open;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub(crate) use activities::ActivityRow;
+pub use backup::{BackupError, back_up};
 pub(crate) use error::Result;
 pub use error::StoreError;
 pub(crate) use instances::{Created, InstanceRow, Key, PurgeFilter};
+pub(crate) use open::Losses;
 pub use open::OpenError;
 pub(crate) use timers::DueTimer;
 
+use std::cell::Cell;
+
 use rusqlite::Connection;
+
+use files::Files;
 
 /// The database and the next number for rows that are kept in the order of their arrival.
 pub(crate) struct Store {
     connection: Connection,
     next_sequence: i64,
+    /// Commits since the log was looked at.
+    commits: Cell<u32>,
+    /// None in memory.
+    files: Option<Files>,
 }
 
 impl Store {
@@ -42,11 +58,22 @@ impl Store {
     }
 
     pub(crate) fn begin(&self) -> Result<()> {
+        self.check_files()?;
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
 
+    /// When this returns well, what was written is on the disk, in the files that the next opening will find.
     pub(crate) fn commit(&self) -> Result<()> {
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.connection.execute_batch("COMMIT")?;
+        self.check_files()?;
+        if self.files.is_some() {
+            self.tend_log();
+        }
+        Ok(())
+    }
+
+    fn check_files(&self) -> Result<()> {
+        self.files.as_ref().map_or(Ok(()), Files::check)
     }
 
     /// Undoes what was not committed; nothing to undo is no error.

@@ -1,20 +1,19 @@
 //! Opening a database: ours, a new one, or a clear refusal.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::Store;
+use super::files::Files;
+use super::migrations::{APPLICATION_ID, SCHEMA_VERSION, bring_up_to_date};
+use super::{Store, log};
 
-/// "DtRs", in the header of every database that this sidecar makes.
-const APPLICATION_ID: i32 = 0x4474_5273;
-/// What leads to each version from the one before; the first makes an empty database ours.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
-const SCHEMA_VERSION: i32 = 2;
-const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize, "a step for each version");
 /// How many rows one opening of the database can number.
 const ROWS_OF_AN_OPENING: i64 = 1 << 40;
+/// How long another program may hold the database before we give up.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// Why a database can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +36,47 @@ pub enum OpenError {
         found: i32,
     },
     /// Somebody else has it.
-    #[error("'{}' is in use by another process; a database serves one sidecar at a time", .0.display())]
-    InUse(PathBuf),
+    #[error(
+        "'{}' is in use by another process{}; a database serves one sidecar at a time",
+        path.display(),
+        owner.map_or(String::new(), |pid| format!(" ({pid})"))
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// The process, if it is known.
+        owner: Option<u32>,
+    },
+    /// Something that SQLite gives a meaning of its own.
+    #[error(
+        "'{}' is no path of a file; give one, or leave it out to keep everything in memory", .0.display()
+    )]
+    NotAPath(PathBuf),
+    /// It was not closed in good order, and what it had not yet taken over is missing.
+    #[error(
+        "'{}' was not closed in good order and '{}', with what was acknowledged last, is missing; put that file back, or \
+         accept the loss with --accept-data-loss",
+        path.display(),
+        log.display()
+    )]
+    LostLog {
+        /// The database.
+        path: PathBuf,
+        /// Its write-ahead log.
+        log: PathBuf,
+    },
+    /// A log without its database.
+    #[error(
+        "there is no database '{}', but '{}' with its latest changes; put the database back, or remove that file",
+        path.display(),
+        log.display()
+    )]
+    LostDatabase {
+        /// The database.
+        path: PathBuf,
+        /// Its write-ahead log.
+        log: PathBuf,
+    },
     /// It can be read only, if that.
     #[error("'{}' is not writable: {reason}", path.display())]
     NotWritable {
@@ -57,44 +95,90 @@ pub enum OpenError {
     },
 }
 
+/// What to do with a database whose log is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Losses {
+    Refuse,
+    Accept,
+}
+
 impl Store {
     /// Opens the database in `path`, creating it if need be, or one in memory.
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, OpenError> {
-        let name = path.unwrap_or(Path::new(":memory:"));
-        Self::try_open(path).map_err(|error| match error {
-            Refusal::Known(error) => error,
-            Refusal::Sqlite(error) => explain(name, error),
-        })
+    pub(crate) fn open(path: Option<&Path>, losses: Losses) -> Result<Self, OpenError> {
+        let Some(path) = path else {
+            return Self::in_memory().map_err(|error| explain(Path::new(":memory:"), error));
+        };
+        let files = Files::claim(path)?;
+        match Self::on_file(path, files, losses) {
+            Ok(store) => Ok(store),
+            Err((refusal, files)) => {
+                let error = match refusal {
+                    Refusal::Known(error) => error,
+                    Refusal::Sqlite(error) => explain(path, error),
+                };
+                if matches!(error, OpenError::NotADatabase(_) | OpenError::Foreign(_)) {
+                    files.leave();
+                }
+                Err(error)
+            }
+        }
     }
 
-    fn try_open(path: Option<&Path>) -> Result<Self, Refusal> {
-        let connection = match path {
-            None => Connection::open_in_memory()?,
-            Some(path) => open_file(path)?,
-        };
-        connection.set_prepared_statement_cache_capacity(64);
-        connection.busy_timeout(Duration::ZERO)?;
-        if let Some(path) = path {
-            claim(&connection, path)?;
-        } else {
-            connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
-            bring_up_to_date(&connection, 0)?;
-        }
-        connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'openings'", [])?;
-        let openings = fact(&connection, "openings")?;
-        // Beyond every number that was given, also to rows that are gone: tokens of activities name them.
-        let used: i64 = connection.query_row(
-            "SELECT max(
-                 (SELECT coalesce(max(sequence), 0) FROM inbox),
-                 (SELECT coalesce(max(sequence), 0) FROM activities),
-                 (SELECT coalesce(max(sequence), 0) FROM timers),
-                 (SELECT coalesce(max(sequence), 0) FROM cascades))",
-            [],
-            |row| row.get(0),
-        )?;
-        let next_sequence = used.max((openings - 1).saturating_mul(ROWS_OF_AN_OPENING)) + 1;
-        Ok(Self { connection, next_sequence })
+    fn in_memory() -> Result<Self, rusqlite::Error> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
+        bring_up_to_date(&connection, 0)?;
+        let next_sequence = number_rows(&connection)?;
+        Ok(Self::with(connection, next_sequence, None))
     }
+
+    fn on_file(path: &Path, mut files: Files, losses: Losses) -> Result<Self, (Refusal, Files)> {
+        let begin = |files: &mut Files| {
+            let connection = open_file(path)?;
+            claim(&connection, path, files, losses)?;
+            log::begin(&connection)?;
+            let next_sequence = number_rows(&connection)?;
+            Ok((connection, next_sequence))
+        };
+        let begun = match begin(&mut files) {
+            Err(Refusal::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                // Only in a database that is open can instances be forgotten.
+                files.release_reserve();
+                begin(&mut files)
+            }
+            begun => begun,
+        };
+        match begun {
+            Ok((connection, next_sequence)) => {
+                files.note_opened();
+                files.keep_reserve();
+                Ok(Self::with(connection, next_sequence, Some(files)))
+            }
+            Err(refusal) => Err((refusal, files)),
+        }
+    }
+
+    fn with(connection: Connection, next_sequence: i64, files: Option<Files>) -> Self {
+        connection.set_prepared_statement_cache_capacity(64);
+        Self { connection, next_sequence, commits: Cell::new(0), files }
+    }
+}
+
+/// The number of the next row: beyond every one that was given, also to rows that are gone, since completion tokens of
+/// activities name them.
+fn number_rows(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'openings'", [])?;
+    let openings = fact(connection, "openings")?;
+    let used: i64 = connection.query_row(
+        "SELECT max(
+             (SELECT coalesce(max(sequence), 0) FROM inbox),
+             (SELECT coalesce(max(sequence), 0) FROM activities),
+             (SELECT coalesce(max(sequence), 0) FROM timers),
+             (SELECT coalesce(max(sequence), 0) FROM cascades))",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(used.max((openings - 1).saturating_mul(ROWS_OF_AN_OPENING)) + 1)
 }
 
 enum Refusal {
@@ -119,47 +203,55 @@ fn open_file(path: &Path) -> Result<Connection, Refusal> {
 }
 
 /// Makes sure that the file is ours, and ours alone.
-fn claim(connection: &Connection, path: &Path) -> Result<(), Refusal> {
+fn claim(connection: &Connection, path: &Path, files: &Files, losses: Losses) -> Result<(), Refusal> {
+    // Sidecars that had no lock of their own kept everybody away.
+    connection.busy_timeout(Duration::ZERO)?;
     // Before anything is written: whose is it?
-    let application_id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let empty = application_id == 0 && version == 0 && tables == 0;
-    if !empty && application_id != APPLICATION_ID {
+    let version = version(connection)?;
+    if !is_ours(connection)? && !is_empty(connection)? {
         return Err(Refusal::Known(OpenError::Foreign(path.to_owned())));
     }
     if version > SCHEMA_VERSION {
         return Err(Refusal::Known(OpenError::Newer { path: path.to_owned(), found: version }));
     }
+    if version > 1 && !files.log_was_there && losses == Losses::Refuse && log::is_expected(connection)? {
+        return Err(Refusal::Known(OpenError::LostLog { path: path.to_owned(), log: files.log().to_owned() }));
+    }
 
-    // One process owns the file from here on. WAL with synchronous=FULL: a commit is on the disk before anybody is told
-    // of it, so neither the end of the process nor a power cut takes back what was acknowledged. The flush is shared by
-    // all that arrived while the previous one was running.
+    // WAL, so that others can read beside us, with synchronous=FULL: a commit is on the disk before anybody is told of
+    // it, so neither the end of the process nor a power cut takes back what was acknowledged. The flush is shared by all
+    // that arrived while the previous one was running.
     connection.execute_batch(
-        "PRAGMA locking_mode = EXCLUSIVE;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          BEGIN EXCLUSIVE;
          COMMIT;",
     )?;
-    bring_up_to_date(connection, version)
+    // Another program may hold the database for a moment; who writes is to wait for that.
+    connection.busy_timeout(BUSY)?;
+    if version == 1 {
+        // It was created for everybody to read.
+        files.close_to_others();
+    } else if version > 1 && files.is_open_to_others() {
+        tracing::warn!(path = ?path, "others than its owner may read this database; `chmod 600` changes that");
+    }
+    Ok(bring_up_to_date(connection, version)?)
 }
 
-/// Takes the steps that lead from this version to ours, all or none of them.
-fn bring_up_to_date(connection: &Connection, version: i32) -> Result<(), Refusal> {
-    let taken = usize::try_from(version).unwrap_or(0);
-    if taken >= STEPS.len() {
-        return Ok(());
-    }
-    let steps = STEPS[taken..].concat();
-    connection.execute_batch(&format!(
-        "BEGIN;
-         PRAGMA application_id = {APPLICATION_ID};
-         PRAGMA user_version = {SCHEMA_VERSION};
-         {steps}
-         COMMIT;"
-    ))?;
-    Ok(())
+/// The version of the database's tables; 0 if it has none.
+pub(super) fn version(connection: &Connection) -> Result<i32, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+pub(super) fn is_ours(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(id == APPLICATION_ID)
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(id == 0 && version(connection)? == 0 && tables == 0)
 }
 
 fn fact(connection: &Connection, name: &str) -> Result<i64, rusqlite::Error> {
@@ -170,7 +262,7 @@ fn explain(path: &Path, source: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse { path, owner: None },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             OpenError::NotWritable { path, reason: source.to_string() }
         }

@@ -21,3 +21,14 @@ CREATE TABLE facts (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO facts VALUES ('openings', 0);           -- how often it was opened: numbers of rows are never used twice
+-- Before the log is emptied into the database, and after: they differ while the log holds anything.
+INSERT INTO facts VALUES ('log_expected', 0);
+INSERT INTO facts VALUES ('log_seen', 0);
+
+-- What instances are looked for by; until now it was in `start` alone. Filled in by the program.
+ALTER TABLE instances ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE instances ADD COLUMN version TEXT;
+ALTER TABLE instances ADD COLUMN execution TEXT;        -- id of the current execution
+ALTER TABLE instances ADD COLUMN tags TEXT;             -- a JSON object of strings; NULL: none
+CREATE INDEX instances_by_name ON instances (name);
+CREATE INDEX instances_by_status ON instances (status);

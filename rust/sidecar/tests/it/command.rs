@@ -40,6 +40,10 @@ impl Program {
         self.address
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The end that nobody can prepare for.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
@@ -61,7 +65,14 @@ impl Drop for Program {
     }
 }
 
-fn refused(arguments: &[&str]) -> String {
+/// Runs it to its end, which is to be a good one; returns what it says.
+pub(crate) fn run(arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = command(arguments).output().expect("the program can be started");
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8_lossy(&stdout).into_owned()
+}
+
+pub(crate) fn refused(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = command(arguments).output().expect("the program can be started");
     assert_eq!(status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&stdout), "");

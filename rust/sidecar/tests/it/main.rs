@@ -2,6 +2,7 @@
 
 mod activities;
 mod command;
+mod database;
 mod durability;
 mod family;
 mod histories;
