@@ -123,6 +123,9 @@ class Chooser:
 
     def stray(self, world: World) -> dict[str, Any]:
         """A completion that nobody expects: of the past, of a later call, or of nothing."""
+        if world.before and self.rng.random() < 0.5:
+            left_over = self.rng.choice(list(world.before))
+            return {"answer": left_over, "of": "before", "result": self.payload()}
         last = max(world.asked, default=0)
         next_ids = range(last + 1, last + 6)
         action_id = self.rng.choice([0, 1, 99, *list(world.asked)[-3:], *next_ids])

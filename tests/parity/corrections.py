@@ -108,6 +108,7 @@ class Executor(Plain):
     def __init__(self, registry: Any, logger: Any) -> None:
         super().__init__(registry, logger)
         self.early: dict[int, list[Any]] = {}
+        self.confirmed: dict[int, Any] = {}
 
     def process_event(self, ctx: Any, event: Any) -> None:
         kind = event.WhichOneof("eventType")
@@ -138,11 +139,19 @@ class Executor(Plain):
             took_effect("ended_before_history")
             ctx.go_on(event)
             return
+        if kind in CONFIRMATIONS:
+            self.confirmed[event.eventId] = event
         if kind in COMPLETIONS:
             action_id = getattr(getattr(event, kind), COMPLETIONS[kind])
             pending = ctx._pending_tasks.get(action_id)
             pause = pending is not None and pending._retryable_parent is not None
-            if "completed_retry_pause" in active and pause and kind != "timerFired":
+            ends_pause = pause and kind != "timerFired"
+            if "stale_completion" in active and pending is not None and not ends_pause:
+                call = self.confirmed.get(action_id) or ctx._pending_actions.get(action_id)
+                if call is not None and not _belongs(call, event):
+                    took_effect("stale_completion")
+                    return
+            if "completed_retry_pause" in active and ends_pause:
                 took_effect("completed_retry_pause")
                 return
             if isinstance(pending, task.RetryableTask):
@@ -194,6 +203,26 @@ class Executor(Plain):
         for event in released:
             took_effect("early_completion")
             self.process_event(ctx, event)
+
+
+def _belongs(call: Any, event: Any) -> bool:
+    """Whether a completion is of what was asked for under its id, or confirmed since."""
+    kind = event.WhichOneof("eventType")
+    which = "eventType" if hasattr(call, "taskScheduled") else "orchestratorActionType"
+    asked = call.WhichOneof(which)
+    body = getattr(call, asked)
+    if asked in ("createTimer", "timerCreated"):
+        if kind != "timerFired":
+            return False
+        fired = event.timerFired
+        known = body.HasField("fireAt") and fired.HasField("fireAt")
+        return not known or body.fireAt == fired.fireAt
+    if asked in ("scheduleTask", "taskScheduled"):
+        if kind not in ("taskCompleted", "taskFailed"):
+            return False
+        execution_id = getattr(event, kind).taskExecutionId
+        return "" in (execution_id, body.taskExecutionId) or execution_id == body.taskExecutionId
+    return bool(kind.startswith("subOrchestration"))
 
 
 def _completes(ctx: Any, action_id: int, event: Any) -> bool:

@@ -28,6 +28,10 @@ KINDS: dict[str, str] = {
         "0.17.4 decodes the payload of a carried event and encodes it again, which can change numbers"
     ),
     "early_completion": "0.17.4 drops a completion whose call the code has not made yet",
+    "stale_completion": (
+        "a completion that the execution before has left over comes under the id of another call: "
+        "0.17.4 completes that call with it"
+    ),
     "completed_retry_pause": (
         "a completion under the id of a pause between attempts: 0.17.4 makes no further attempt"
     ),

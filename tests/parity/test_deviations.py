@@ -154,6 +154,12 @@ DEVIATIONS: dict[str, tuple[Data, list[list[Data]], Any, Any]] = {
         ["scheduleTask"],
         ("COMPLETED", '"done"'),
     ),
+    "stale_completion": (
+        program(wait(together("any", activity(), event("go"))), again()),
+        [[], [raised("go", None)], [answer(1, of="before")]],
+        ("CONTINUED_AS_NEW", "1"),
+        ["scheduleTask"],
+    ),
     "completed_retry_pause": (
         program(wait(activity(retry=PATIENT))),
         [[], [fail(1), answer(2)], [answer(2)]],

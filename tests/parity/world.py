@@ -14,7 +14,7 @@ started, and what happened at each turn. Nothing here is random; `chance.py` mak
          "tamper": {action id: {"name": other} or {"id": other} or "timer" or "dropped"}}]}
 
 An answer to a timer fires it; an answer to an id that no action has is an unexpected taskCompleted, or
-what `as` says.
+what `as` says. `of: "before"` says that the action is one of the generation before.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class World:
         self.suspended = False
         self.outstanding: dict[int, Message] = {}
         self.asked: dict[int, Message] = {}
+        self.before: dict[int, Message] = {}
         self._inbox: list[Message] = []
         self._past: list[Message] = []
         self._new: list[Message] = []
@@ -76,6 +77,7 @@ class World:
             body.input.value = given
         self._route(started)
         self._past, self._inbox = [], [started, *carried]
+        self.before = self.asked
         self.outstanding, self.asked, self.suspended = {}, {}, False
 
     def request(self) -> bytes:
@@ -183,7 +185,8 @@ class World:
         return [made]
 
     def _answer(self, made: Message, given: dict[str, Any]) -> None:
-        action: Message = self.asked.get(given["answer"])
+        asked = self.before if given.get("of") == "before" else self.asked
+        action: Message = asked.get(given["answer"])
         kind = action and action.WhichOneof("orchestratorActionType")
         if kind == "createTimer":
             made.timerFired.timerId = given["answer"]

@@ -62,8 +62,9 @@ class History:
                 self.event_sent(action.id, action.sendEvent.name)
         return self
 
-    def scheduled(self, task_id: int, name: str) -> History:
-        return self.add("taskScheduled", messages.TaskScheduledEvent(name=name), event_id=task_id)
+    def scheduled(self, task_id: int, name: str, *, execution_id: str = "") -> History:
+        event = messages.TaskScheduledEvent(name=name, taskExecutionId=execution_id)
+        return self.add("taskScheduled", event, event_id=task_id)
 
     def completed(self, task_id: int, result: Any = None, *, execution_id: str = "") -> History:
         event = messages.TaskCompletedEvent(taskScheduledId=task_id, taskExecutionId=execution_id)
@@ -97,11 +98,17 @@ class History:
         event = _failure(messages.SubOrchestrationInstanceFailedEvent, task_id, error_type, message)
         return self.add("subOrchestrationInstanceFailed", event)
 
-    def timer_created(self, timer_id: int) -> History:
-        return self.add("timerCreated", event_id=timer_id)
+    def timer_created(self, timer_id: int, *, fire_at: datetime | None = None) -> History:
+        event = messages.TimerCreatedEvent()
+        if fire_at is not None:
+            event.fireAt.FromDatetime(fire_at)
+        return self.add("timerCreated", event, event_id=timer_id)
 
-    def timer_fired(self, timer_id: int) -> History:
-        return self.add("timerFired", messages.TimerFiredEvent(timerId=timer_id))
+    def timer_fired(self, timer_id: int, *, fire_at: datetime | None = None) -> History:
+        event = messages.TimerFiredEvent(timerId=timer_id)
+        if fire_at is not None:
+            event.fireAt.FromDatetime(fire_at)
+        return self.add("timerFired", event)
 
     def event_sent(self, action_id: int, name: str) -> History:
         return self.add("eventSent", messages.EventSentEvent(name=name), event_id=action_id)

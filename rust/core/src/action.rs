@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{CallName, Method};
+use crate::host::Host;
 use crate::ids::GuidSeed;
-use crate::orchestration::{Host, Roomy};
+use crate::room::Roomy;
 use crate::time::Timestamp;
 
 use durabletask_proto::HistoryPropagationScope;
@@ -164,16 +165,6 @@ impl<H: Host> PendingActions<H> {
         self.queue.is_empty()
     }
 
-    /// Gives room back that stands empty.
-    pub(crate) fn shrink(&mut self) {
-        self.queue.shrink();
-    }
-
-    /// What they take, without their arguments.
-    pub(crate) fn bytes(&self) -> usize {
-        self.queue.bytes()
-    }
-
     /// The actions and their ids, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, &Action<H>)> {
         (self.first_id..).zip(&self.queue).filter_map(|(id, action)| Some((id, action.as_ref()?)))
@@ -186,5 +177,15 @@ impl<H: Host> PendingActions<H> {
     fn next_id(&self) -> i32 {
         // The queue never holds more ids than there are.
         i32::try_from(self.queue.len()).map_or(i32::MAX, |length| self.first_id.saturating_add(length))
+    }
+}
+
+impl<H: Host> Roomy for PendingActions<H> {
+    fn shrink(&mut self) {
+        self.queue.shrink();
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.bytes()
     }
 }

@@ -25,16 +25,17 @@ pub mod time;
 pub mod wire;
 
 mod action;
-mod external_events;
+mod host;
 mod orchestration;
 mod response;
+mod room;
 mod transitions;
 
 pub use action::{Input, Name};
 pub use durabletask_proto::HistoryPropagationScope;
 pub use error::Error;
-pub use external_events::{Payload, Wait};
+pub use host::Host;
 pub use orchestration::{
-    ActivityCall, Host, LastFailure, Notice, Orchestration, Start, Step, SubOrchestrationCall, Unconfirmed,
+    ActivityCall, LastFailure, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed, Wait,
 };
 pub use response::{FailureDetails, decode_failure_response};

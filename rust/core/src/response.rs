@@ -4,8 +4,9 @@ use durabletask_proto as pb;
 use pb::orchestrator_action::OrchestratorActionType;
 
 use crate::action::{Action, Call, Input, SentEvent, Target, Timer, TimerOrigin};
+use crate::host::Host;
 use crate::ids::sub_orchestration_id;
-use crate::orchestration::{Host, Orchestration, Outcome};
+use crate::orchestration::{Orchestration, Outcome};
 use crate::time::Timestamp;
 
 /// Failure details as the sidecar takes them.
@@ -205,13 +206,9 @@ impl<H: Host> Orchestration<H> {
 
     /// The external events that nobody has waited for, grouped by name, payloads as they came.
     fn carryover_events(&self) -> Vec<pb::HistoryEvent> {
-        let mut names: Vec<_> = self.buffered.iter().collect();
-        names.sort_by_key(|(_, buffered)| buffered.since);
-        let events = names.into_iter().flat_map(|(name, buffered)| {
-            buffered.payloads.iter().map(|payload| pb::EventRaisedEvent {
-                name: name.to_string(),
-                input: payload.as_deref().map(str::to_owned),
-            })
+        let events = self.inbox.events().map(|(name, payload)| pb::EventRaisedEvent {
+            name: name.to_owned(),
+            input: payload.as_deref().map(str::to_owned),
         });
         events
             .map(|event| pb::HistoryEvent {

@@ -86,9 +86,24 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A length of time for people: microseconds as seconds, with no more digits than it takes.
+pub(crate) fn in_seconds(micros: i64) -> String {
+    let (whole, fraction) = (micros / MICROS_PER_SECOND, micros % MICROS_PER_SECOND);
+    if fraction == 0 {
+        return format!("{whole} s");
+    }
+    let fraction = format!("{fraction:06}");
+    format!("{whole}.{} s", fraction.trim_end_matches('0'))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::{Timestamp, in_seconds};
+
+    #[test]
+    fn lengths_are_told_in_seconds_without_idle_zeros() {
+        assert_eq!([1, 1_500_000, 90_000_000].map(in_seconds), ["0.000001 s", "1.5 s", "90 s"]);
+    }
 
     #[test]
     fn text_is_iso_8601_with_microseconds_only_where_there_are_any() {

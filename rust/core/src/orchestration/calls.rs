@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use durabletask_proto::HistoryPropagationScope;
 
-use super::{Host, Orchestration, Outcome, Pending, Retry};
+use super::pending::{Outcome, Pending, Retry};
+use super::state::Orchestration;
 use crate::action::{Action, Call, Input, Name, SentEvent, Target, Timer, TimerOrigin};
 use crate::error::Method;
-use crate::ids::GuidSeed;
+use crate::host::Host;
+use crate::ids::{ExecutionMark, GuidSeed};
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
-use crate::wire::{Corrupt, Event, EventType, Span, TaskCompleted, TimerFired};
 
 /// Arguments of `call_activity` beside the retry policy.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub struct SubOrchestrationCall<I> {
     /// How much of the caller's history it is shown.
     pub propagation: Option<HistoryPropagationScope>,
 }
+
 impl<H: Host> Orchestration<H> {
     /// Draws the next deterministic id.
     pub fn next_guid(&mut self) -> GuidSeed {
@@ -70,7 +72,7 @@ impl<H: Host> Orchestration<H> {
 
     /// Creates a durable timer; `task` is completed when it fires.
     pub fn create_timer(&mut self, fire_at: Timestamp, task: H::Task) {
-        self.add_timer(fire_at, TimerOrigin::CreateTimer, Pending::Plain(task));
+        self.add_timer(fire_at, TimerOrigin::CreateTimer, Pending::Timer(task, Some(fire_at)));
     }
 
     /// Counts a call that could not be made because its arguments are wrong. It takes the id that it would have had, since
@@ -139,7 +141,8 @@ impl<H: Host> Orchestration<H> {
     }
 
     /// Sends a call with a retry policy, for the first time or again.
-    pub(crate) fn schedule_retryable(&mut self, id: i32, retry: Box<Retry<H>>) {
+    pub(crate) fn schedule_retryable(&mut self, id: i32, mut retry: Box<Retry<H>>) {
+        retry.mark = ExecutionMark::default();
         self.add_action(id, Action::RetryableCall(Arc::clone(&retry.call)));
         self.tasks.insert(id, Pending::Retryable(retry));
         self.release_early(id);
@@ -156,53 +159,27 @@ impl<H: Host> Orchestration<H> {
 
     fn schedule(&mut self, id: i32, call: Call<H>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
         if let Some(policy) = retry {
-            let first_scheduled = self.now;
-            let call = Arc::new(call);
             self.schedule_retryable(
                 id,
-                Box::new(Retry { task, policy, attempt: 1, first_scheduled, call, last_failure: None }),
+                Box::new(Retry {
+                    task,
+                    policy,
+                    attempt: 1,
+                    first_scheduled: self.now,
+                    call: Arc::new(call),
+                    last_failure: None,
+                    mark: ExecutionMark::default(),
+                    resumes_at: None,
+                }),
             );
-        } else {
-            self.add_action(id, Action::Call(call));
-            self.tasks.insert(id, Pending::Plain(task));
-            self.release_early(id);
+            return;
         }
-    }
-
-    /// Lets a completion through that arrived before the call it completes, provided that it does complete this call: after
-    /// continue-as-new, the past execution's completions still arrive, under ids that the new one uses again. A call made
-    /// after the end is not sent, so nothing completes it.
-    fn release_early(&mut self, id: i32) {
-        if !self.early.is_empty()
-            && self.outcome.is_none()
-            && let Some(events) = self.early.remove(&id)
-            && let Some(event) = events.into_iter().find(|event| self.completes_call(id, &event.bytes).unwrap_or(false))
-        {
-            self.due.push_back(event);
-        }
-    }
-
-    fn completes_call(&self, id: i32, event: &[u8]) -> Result<bool, Corrupt> {
-        let event = Event::decode(Span::whole(event))?;
-        let call: &Call<H> = match (self.actions.get(id), self.tasks.get(id)) {
-            (Some(Action::CreateTimer(timer)), _) => {
-                let recorded = TimerFired::decode(event.body())?.fire_at()?;
-                return Ok(event.event_type == EventType::TimerFired && recorded.is_none_or(|at| at == timer.fire_at));
-            }
-            (Some(Action::Call(call)), _) => call,
-            (_, Some(Pending::Retryable(retry))) => &retry.call,
-            _ => return Ok(false),
+        let pending = match call.target {
+            Target::Activity { .. } => Pending::Activity(task, ExecutionMark::default()),
+            Target::SubOrchestration { .. } => Pending::SubOrchestration(task),
         };
-        Ok(match (&call.target, event.event_type) {
-            (Target::Activity { execution }, EventType::TaskCompleted | EventType::TaskFailed) => {
-                let recorded = TaskCompleted::execution_id(event.body())?;
-                recorded.is_empty() || recorded == execution.text(&self.instance_id)
-            }
-            (
-                Target::SubOrchestration { .. },
-                EventType::SubOrchestrationInstanceCompleted | EventType::SubOrchestrationInstanceFailed,
-            ) => true,
-            _ => false,
-        })
+        self.add_action(id, Action::Call(call));
+        self.tasks.insert(id, pending);
+        self.release_early(id);
     }
 }

@@ -2,20 +2,12 @@
 
 use durabletask_proto::TaskFailureDetails;
 
-use super::{Host, Orchestration, Pending, Retry};
+use super::pending::{Outcome, Pending, Retry};
+use super::state::Orchestration;
 use crate::action::{Action, Input, SentEvent};
 use crate::error::{End, Method};
+use crate::host::Host;
 use crate::wire::Span;
-
-/// How an execution ended.
-#[derive(Debug)]
-pub(crate) enum Outcome<H: Host> {
-    Completed { id: i32, result: Option<String> },
-    Failed { id: i32, details: Box<TaskFailureDetails> },
-    Terminated { id: i32, output: Option<Box<str>> },
-    ContinuedAsNew { input: Input<H::Input>, save_events: bool },
-    VersionNotAvailable { id: i32 },
-}
 
 impl<H: Host> Orchestration<H> {
     /// Whether the execution has ended, whichever way.
@@ -95,7 +87,9 @@ impl<H: Host> Orchestration<H> {
         self.given_up.iter().any(|(method, name)| is_named(*method, name))
             || self.tasks.values().any(|pending| match pending {
                 Pending::RetryTimer(retry) | Pending::Retryable(retry) => retry.attempt > 1 && is_part_of(retry),
-                Pending::Plain(_) | Pending::EventTimer(_) => false,
+                Pending::Activity(..) | Pending::SubOrchestration(_) | Pending::Timer(..) | Pending::EventTimer(_) => {
+                    false
+                }
             })
     }
 

@@ -1,88 +1,41 @@
 //! Between two turns: what an execution that stays alive does without meanwhile, and what it takes.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
-
-use super::{Host, Orchestration, Waiting};
-
-/// A container with room for so few is left as it is: the next turn needs it again.
-pub(crate) const LITTLE_ROOM: usize = 64;
-
-/// Something that holds on to the room that it once needed.
-pub(crate) trait Roomy {
-    /// Gives room back, if much of it is empty.
-    fn shrink(&mut self);
-    /// What it takes in bytes, without what its elements point to.
-    fn bytes(&self) -> usize;
-}
-
-fn much_is_empty(length: usize, capacity: usize) -> bool {
-    capacity > LITTLE_ROOM && length < capacity / 2
-}
-
-impl<T> Roomy for VecDeque<T> {
-    fn shrink(&mut self) {
-        if much_is_empty(self.len(), self.capacity()) {
-            self.shrink_to_fit();
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.capacity() * size_of::<T>()
-    }
-}
-
-impl<K: Eq + Hash, V, S: BuildHasher> Roomy for HashMap<K, V, S> {
-    fn shrink(&mut self) {
-        if much_is_empty(self.len(), self.capacity()) {
-            self.shrink_to_fit();
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.capacity() * size_of::<(K, V)>()
-    }
-}
+use super::state::Orchestration;
+use crate::host::Host;
+use crate::room::Roomy;
 
 impl<H: Host> Orchestration<H> {
     /// Gives back the room that the past needed and that stands empty now. Call it when the execution is kept for another
-    /// turn: thousands of them may wait.
+    /// turn: thousands of them may wait. It costs the same however much the execution keeps.
     ///
     /// Returns what its state takes in bytes, more or less: without what is the host's, and without what does not grow.
     pub fn rest(&mut self) -> usize {
-        self.tasks.shrink();
-        self.actions.shrink();
-        self.waiters.shrink();
-        self.buffered.shrink();
-        for queue in [&mut self.held, &mut self.due, &mut self.released] {
-            queue.shrink();
-        }
-        self.tasks.bytes() + self.actions.bytes() + self.waiters.bytes() + self.bytes_of_events()
-    }
-
-    /// Events that are kept until somebody asks for them.
-    fn bytes_of_events(&self) -> usize {
-        let waiting =
-            |events: &VecDeque<Waiting>| events.bytes() + events.iter().map(|event| event.bytes.len()).sum::<usize>();
-        let queues: usize = [&self.held, &self.due, &self.released].into_iter().map(waiting).sum();
-        let early: usize = self.early.values().flatten().map(|event| size_of::<Waiting>() + event.bytes.len()).sum();
-        let buffered = self.buffered.values().map(|buffered| {
-            let payloads = buffered.payloads.iter().flatten();
-            buffered.payloads.bytes() + payloads.map(|payload| payload.len()).sum::<usize>()
+        let parts: [&mut dyn Roomy; 8] = [
+            &mut self.tasks,
+            &mut self.actions,
+            &mut self.waiters,
+            &mut self.inbox,
+            &mut self.early,
+            &mut self.held,
+            &mut self.due,
+            &mut self.released,
+        ];
+        let bytes = parts.into_iter().map(|part| {
+            part.shrink();
+            part.bytes()
         });
-        queues + early + self.buffered.bytes() + buffered.sum::<usize>()
+        bytes.sum()
     }
 }
-
 #[cfg(test)]
 mod tests {
     use durabletask_proto as pb;
     use pb::history_event::EventType;
     use pb::prost::Message;
 
-    use super::super::ActivityCall;
-    use super::{Host, Orchestration};
     use crate::action::Input;
+    use crate::host::Host;
+    use crate::orchestration::{ActivityCall, Orchestration};
     use crate::wire::{Event, Span};
 
     #[derive(Debug)]
@@ -160,5 +113,20 @@ mod tests {
         let raised = pb::EventRaisedEvent { name: "on".to_owned(), input: Some("x".repeat(50_000)) };
         apply(&mut execution, -1, EventType::EventRaised(raised));
         assert!(execution.rest() - suspended >= 50_000);
+    }
+
+    #[test]
+    fn resting_costs_the_same_however_much_is_kept() {
+        let mut execution = execution();
+        for number in 0..100_000 {
+            let raised = pb::EventRaisedEvent { name: format!("name-{number}"), input: None };
+            apply(&mut execution, -1, EventType::EventRaised(raised));
+        }
+        let begun = std::time::Instant::now();
+        for _ in 0..10_000 {
+            execution.rest();
+        }
+        // Walking over the names once takes a millisecond.
+        assert!(begun.elapsed().as_secs() < 2, "10,000 rests took {:?}", begun.elapsed());
     }
 }

@@ -1,6 +1,6 @@
 //! What an event asks the host to do.
 
-use super::Host;
+use crate::host::Host;
 use crate::wire::{Failure, Span};
 
 /// What the host has to do after an event was applied.
@@ -49,6 +49,9 @@ pub struct Start<'a> {
 pub enum Notice {
     /// A completion (its type and the id it names) of something that nobody waits for.
     UnexpectedCompletion(&'static str, i32),
+    /// The same, and something is waited for under that id: another kind of call, another execution of the activity, a
+    /// timer of another time. It is left over from the execution before, and means nothing to this one.
+    StaleCompletion(&'static str, i32),
     /// An external event that nobody waits for yet.
     Buffered,
 }

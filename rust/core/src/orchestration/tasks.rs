@@ -4,17 +4,17 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::{Host, Pending, Roomy};
+use crate::room::Roomy;
 
 /// Ids are given out one after the other, and most tasks complete before many more are called. So those of the latest ids
 /// stand in a window, one place an id; those that are left behind, a timer of months beside a thousand calls, in a table.
 #[derive(Debug)]
-pub(crate) struct PendingTasks<H: Host> {
+pub(crate) struct PendingTasks<T> {
     /// The id of the window's first place.
     first_id: i32,
-    window: VecDeque<Option<Pending<H>>>,
+    window: VecDeque<Option<T>>,
     in_window: usize,
-    left_behind: FxHashMap<i32, Pending<H>>,
+    left_behind: FxHashMap<i32, T>,
 }
 
 /// A window of so many places is kept however few are taken.
@@ -22,14 +22,14 @@ const SMALL: usize = 64;
 /// One place in so many is taken in a larger one, or it is given up.
 const SPARSE: usize = 4;
 
-impl<H: Host> PendingTasks<H> {
+impl<T> PendingTasks<T> {
     pub(crate) fn new() -> Self {
         Self { first_id: 1, window: VecDeque::new(), in_window: 0, left_behind: FxHashMap::default() }
     }
 
     /// Adds a task under an id that has none.
     #[inline]
-    pub(crate) fn insert(&mut self, id: i32, pending: Pending<H>) {
+    pub(crate) fn insert(&mut self, id: i32, pending: T) {
         if self.place(id).is_some_and(|place| place > self.window.len() + SMALL) {
             self.leave_behind();
         }
@@ -53,7 +53,7 @@ impl<H: Host> PendingTasks<H> {
     }
 
     #[inline]
-    pub(crate) fn remove(&mut self, id: i32) -> Option<Pending<H>> {
+    pub(crate) fn remove(&mut self, id: i32) -> Option<T> {
         let place = self.place(id).and_then(|place| self.window.get_mut(place));
         let Some(pending) = place.and_then(Option::take) else {
             return if self.left_behind.is_empty() { None } else { self.left_behind.remove(&id) };
@@ -76,25 +76,14 @@ impl<H: Host> PendingTasks<H> {
         self.in_window = 0;
     }
 
-    pub(crate) fn get(&self, id: i32) -> Option<&Pending<H>> {
+    pub(crate) fn get(&self, id: i32) -> Option<&T> {
         let in_window = self.place(id).and_then(|place| self.window.get(place)?.as_ref());
         in_window.or_else(|| self.left_behind.get(&id))
     }
 
-    pub(crate) fn get_mut(&mut self, id: i32) -> Option<&mut Pending<H>> {
+    pub(crate) fn get_mut(&mut self, id: i32) -> Option<&mut T> {
         let in_window = self.place(id).and_then(|place| self.window.get_mut(place)?.as_mut());
         in_window.or_else(|| self.left_behind.get_mut(&id))
-    }
-
-    /// Gives room back that stands empty.
-    pub(crate) fn shrink(&mut self) {
-        self.window.shrink();
-        self.left_behind.shrink();
-    }
-
-    /// What they take, without the host's handles.
-    pub(crate) fn bytes(&self) -> usize {
-        self.window.bytes() + self.left_behind.bytes()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -102,13 +91,24 @@ impl<H: Host> PendingTasks<H> {
     }
 
     /// All of them, in no order.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Pending<H>> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.window.iter().flatten().chain(self.left_behind.values())
     }
 
     #[inline]
     fn place(&self, id: i32) -> Option<usize> {
         usize::try_from(id.checked_sub(self.first_id)?).ok()
+    }
+}
+
+impl<T> Roomy for PendingTasks<T> {
+    fn shrink(&mut self) {
+        self.window.shrink();
+        self.left_behind.shrink();
+    }
+
+    fn bytes(&self) -> usize {
+        self.window.bytes() + self.left_behind.bytes()
     }
 }
 
@@ -119,20 +119,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{PendingTasks, SMALL};
-    use crate::orchestration::{Host, Pending};
-
-    #[derive(Debug)]
-    struct Numbers;
-
-    impl Host for Numbers {
-        type Task = i32;
-        type Input = ();
-    }
-
-    fn number(pending: &Pending<Numbers>) -> i32 {
-        let Pending::Plain(number) = pending else { panic!("only plain tasks were inserted") };
-        *number
-    }
 
     proptest! {
         /// Each step gives out some ids, one of them to a task, then asks for the task of some earlier id, and puts it
@@ -141,25 +127,25 @@ mod tests {
         fn tasks_are_found_as_in_a_plain_map(
             steps in prop::collection::vec((1..100_i32, any::<prop::sample::Index>(), any::<bool>()), 1..400)
         ) {
-            let mut tasks = PendingTasks::<Numbers>::new();
+            let mut tasks = PendingTasks::<i32>::new();
             let mut plain = BTreeMap::new();
             let mut id = 0;
             for (ids, asked, back) in steps {
                 id += ids;
-                tasks.insert(id, Pending::Plain(id));
+                tasks.insert(id, id);
                 plain.insert(id, id);
                 let asked = i32::try_from(asked.index(usize::try_from(id).unwrap() + 2)).unwrap();
-                prop_assert_eq!(tasks.get(asked).map(number), plain.get(&asked).copied());
+                prop_assert_eq!(tasks.get(asked).copied(), plain.get(&asked).copied());
                 let removed = tasks.remove(asked);
-                prop_assert_eq!(removed.as_ref().map(number), plain.remove(&asked));
+                prop_assert_eq!(removed, plain.remove(&asked));
                 if let (Some(pending), true) = (removed, back) {
                     tasks.insert(asked, pending);
                     plain.insert(asked, asked);
-                    prop_assert_eq!(tasks.get_mut(asked).map(|pending| number(pending)), Some(asked));
+                    prop_assert_eq!(tasks.get_mut(asked).copied(), Some(asked));
                 }
                 prop_assert_eq!(tasks.len(), plain.len());
             }
-            let mut left: Vec<_> = tasks.values().map(number).collect();
+            let mut left: Vec<_> = tasks.values().copied().collect();
             left.sort_unstable();
             prop_assert_eq!(left, plain.into_keys().collect::<Vec<_>>());
         }
@@ -167,13 +153,13 @@ mod tests {
 
     #[test]
     fn a_task_that_never_completes_does_not_keep_the_places_of_those_that_do() {
-        let mut tasks = PendingTasks::<Numbers>::new();
-        tasks.insert(1, Pending::Plain(1));
+        let mut tasks = PendingTasks::<i32>::new();
+        tasks.insert(1, 1);
         for id in 2..10_000 {
-            tasks.insert(id, Pending::Plain(id));
-            assert_eq!(tasks.remove(id).as_ref().map(number), Some(id));
+            tasks.insert(id, id);
+            assert_eq!(tasks.remove(id), Some(id));
             assert!(tasks.window.len() <= SMALL + 1, "{} places for one task", tasks.window.len());
         }
-        assert_eq!(tasks.remove(1).as_ref().map(number), Some(1));
+        assert_eq!(tasks.remove(1), Some(1));
     }
 }

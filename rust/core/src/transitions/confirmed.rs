@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use crate::action::{Action, Input};
 use crate::error::{CallName, Error, Found, Method, NonDeterminism};
-use crate::orchestration::{Host, Orchestration, Pending, Step};
-use crate::wire::{Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Pending, Step};
+use crate::wire::{Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled, TimerCreated};
 
 pub(super) fn task_scheduled<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
     let scheduled = TaskScheduled::decode(event.body())?;
-    strike(this, event, Method::CallActivity, Some(scheduled.name), || scheduled.input())
+    let struck = strike(this, event, Method::CallActivity, Some(scheduled.name), || scheduled.input())?;
+    this.confirm_execution(event.id, scheduled.execution_id);
+    Ok(struck)
 }
 
 pub(super) fn sub_orchestration_created<'a, H: Host>(
@@ -27,7 +30,10 @@ pub(super) fn sub_orchestration_created<'a, H: Host>(
 }
 
 pub(super) fn timer_created<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-    strike(this, event, Method::CreateTimer, None, || Ok(None))
+    let fire_at = TimerCreated::decode(event.body())?.fire_at()?;
+    let struck = strike(this, event, Method::CreateTimer, None, || Ok(None))?;
+    this.confirm_timer(event.id, fire_at);
+    Ok(struck)
 }
 
 pub(super) fn event_sent<'a, H: Host>(

@@ -1,10 +1,8 @@
 //! `eventRaised`: an external event arrived, for whoever has waited for it longest.
 
-use std::collections::VecDeque;
-
 use crate::error::Error;
-use crate::external_events::{Buffered, fold_case};
-use crate::orchestration::{Host, Notice, Orchestration, Outcome, Step};
+use crate::host::Host;
+use crate::orchestration::{Notice, Orchestration, Outcome, Step, fold_case};
 use crate::wire::{Event, EventRaised, Span};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
@@ -22,12 +20,9 @@ pub(super) fn arrives<'a, H: Host>(
     let name = fold_case(name);
     // Whoever still waits in an execution that continues as new will not come to use the event; the next one may.
     let carried_over = matches!(this.outcome, Some(Outcome::ContinuedAsNew { save_events: true, .. }));
-    if !carried_over && let Some(waiter) = this.next_waiter(&name) {
+    if !carried_over && let Some(waiter) = this.waiters.next(&name) {
         return Ok(Step::Complete(waiter.task, input));
     }
-    let since = this.buffered_ever;
-    this.buffered_ever += 1;
-    let buffered = this.buffered.entry(name.into()).or_insert_with(|| Buffered { since, payloads: VecDeque::new() });
-    buffered.payloads.push_back(input.map(Span::text).transpose()?.map(Box::from));
+    this.inbox.push(&name, input.map(Span::text).transpose()?.map(Box::from));
     Ok(Step::Ignored(Notice::Buffered))
 }

@@ -6,7 +6,8 @@
 use super::{confirmed, event_raised};
 use crate::action::Action;
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Step};
 use crate::wire::{Event, EventSent};
 
 /// Workers without `send_event` pass over this event, so there may be histories that have one and code that made no such

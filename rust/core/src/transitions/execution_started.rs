@@ -1,7 +1,8 @@
 //! `executionStarted`: which orchestrator to run, with what input, in which application.
 
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Start, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Start, Step};
 use crate::wire::{Event, ExecutionStarted};
 
 /// Starts the orchestrator, once.

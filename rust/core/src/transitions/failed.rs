@@ -2,35 +2,40 @@
 
 use crate::action::TimerOrigin;
 use crate::error::Error;
-use crate::orchestration::{Host, LastFailure, Orchestration, Pending, Step};
+use crate::host::Host;
+use crate::orchestration::{LastFailure, Orchestration, Pending, Proof, Step};
 use crate::retry::Delay;
 use crate::wire::{Event, Failed, Failure};
 
 pub(super) fn task_failed<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
-    apply(this, event, "taskFailed", |instance_id| format!("{instance_id}: Activity task"))
+    let failed = Failed::decode(event.body())?;
+    let proof = Proof::Activity(failed.execution_id);
+    apply(this, event, &failed, proof, "taskFailed", |instance_id| format!("{instance_id}: Activity task"))
 }
 
 pub(super) fn sub_orchestration_failed<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
-    apply(this, event, "subOrchestrationInstanceFailed", |_| "Sub-orchestration task".to_owned())
+    let failed = Failed::decode(event.body())?;
+    let what = "subOrchestrationInstanceFailed";
+    apply(this, event, &failed, Proof::SubOrchestration, what, |_| "Sub-orchestration task".to_owned())
 }
 
 fn apply<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
+    failed: &Failed<'a>,
+    proof: Proof<'a>,
     what: &'static str,
     subject: impl FnOnce(&str) -> String,
 ) -> Result<Step<'a, H>, Error> {
-    let failed = Failed::decode(event.body())?;
     let task_id = failed.task_id;
-    let task = match this.completes(task_id, event, what) {
+    let task = match this.completes(task_id, proof, event, what) {
         Err(ignored) => return Ok(ignored),
-        Ok(Pending::Plain(task)) => task,
-        Ok(Pending::RetryTimer(retry)) => retry.task,
+        Ok(Pending::Activity(task, _) | Pending::SubOrchestration(task)) => task,
         // `completes` leaves these to their timers.
-        Ok(Pending::EventTimer(_)) => return Ok(Step::Continue),
+        Ok(Pending::Timer(..) | Pending::RetryTimer(_) | Pending::EventTimer(_)) => return Ok(Step::Continue),
         Ok(Pending::Retryable(mut retry)) => {
             match retry.policy.next_delay(retry.attempt, failed.error_type()?, retry.first_scheduled, this.now) {
                 None => {
@@ -52,6 +57,7 @@ fn apply<'a, H: Host>(
                         )));
                     };
                     retry.attempt += 1;
+                    retry.resumes_at = Some(fire_at);
                     if retry.policy.timeout.is_some() {
                         let failure = failed.failure()?;
                         retry.last_failure = Some(Box::new(LastFailure {

@@ -12,7 +12,8 @@ mod terminated;
 mod timer_fired;
 
 use crate::error::Error;
-use crate::orchestration::{Host, Notice, Orchestration, Pending, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Step};
 use crate::wire::{Event, EventType};
 
 impl<H: Host> Orchestration<H> {
@@ -36,10 +37,8 @@ impl<H: Host> Orchestration<H> {
             EventType::SubOrchestrationInstanceCreated => confirmed::sub_orchestration_created(self, event),
             EventType::TimerCreated => confirmed::timer_created(self, event),
             EventType::EventSent => event_sent::apply(self, event),
-            EventType::TaskCompleted => completed::apply(self, event, "taskCompleted"),
-            EventType::SubOrchestrationInstanceCompleted => {
-                completed::apply(self, event, "subOrchestrationInstanceCompleted")
-            }
+            EventType::TaskCompleted => completed::task_completed(self, event),
+            EventType::SubOrchestrationInstanceCompleted => completed::sub_orchestration_completed(self, event),
             EventType::TaskFailed => failed::task_failed(self, event),
             EventType::SubOrchestrationInstanceFailed => failed::sub_orchestration_failed(self, event),
             EventType::TimerFired => timer_fired::apply(self, event),
@@ -65,31 +64,5 @@ impl<H: Host> Orchestration<H> {
                 self.event_index()
             ))),
         }
-    }
-
-    /// Takes out the task that a completion completes. If the code has not made that call yet, the completion is kept
-    /// until it does. The pause before a call's next attempt, and the wait for an event, end with their timers alone: the
-    /// completion of something else under the same id, as it can arrive from the execution before, must not end them.
-    #[inline]
-    pub(crate) fn completes(
-        &mut self,
-        id: i32,
-        event: &Event<'_>,
-        what: &'static str,
-    ) -> Result<Pending<H>, Step<'static, H>> {
-        match self.tasks.remove(id) {
-            Some(timer @ (Pending::RetryTimer(_) | Pending::EventTimer(_)))
-                if event.event_type != EventType::TimerFired =>
-            {
-                self.tasks.insert(id, timer);
-            }
-            Some(pending) => return Ok(pending),
-            None if id > self.sequence() => {
-                let waiting = self.waiting(event);
-                self.early.entry(id).or_default().push(waiting);
-            }
-            None => {}
-        }
-        Err(Step::Ignored(Notice::UnexpectedCompletion(what, id)))
     }
 }

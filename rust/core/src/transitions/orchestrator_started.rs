@@ -1,7 +1,8 @@
 //! `orchestratorStarted`: a turn begins.
 
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Step};
 use crate::wire::{Event, OrchestratorStarted};
 
 /// Sets the clock, and collects the version and the patches.

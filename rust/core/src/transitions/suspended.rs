@@ -2,7 +2,8 @@
 
 use super::{event_sent, orchestrator_started};
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Step};
 use crate::wire::{Event, EventType};
 
 /// Keeps the event for later, or passes over it, unless it is one that a suspended execution must see. Suspending what is

@@ -1,7 +1,8 @@
 //! `executionTerminated`: somebody ended the execution from outside.
 
 use crate::error::Error;
-use crate::orchestration::{Host, Orchestration, Outcome, Step};
+use crate::host::Host;
+use crate::orchestration::{Orchestration, Outcome, Step};
 use crate::wire::{Event, Terminated};
 
 pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {

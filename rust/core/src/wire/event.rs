@@ -248,11 +248,16 @@ impl<'a> Event<'a> {
 /// Reads a `google.protobuf.Timestamp`.
 #[inline]
 pub(super) fn read_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
+    if let Some(micros) = usual::timestamp(span.bytes) {
+        return Ok(Timestamp::from_micros(micros));
+    }
+    read_any_timestamp(span)
+}
+
+#[cold]
+fn read_any_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
     const SECONDS: Key = varint_key(1);
     const NANOS: Key = varint_key(2);
-    if let Some((seconds, nanos)) = usual::timestamp(span.bytes) {
-        return Ok(Timestamp::from_parts(seconds, nanos));
-    }
     let (mut seconds, mut nanos) = (0, 0);
     let mut reader = Reader::new(span);
     while let Some(key) = reader.key()? {

@@ -14,7 +14,7 @@ mod usual;
 pub use event::{Event, EventType};
 pub use payloads::{
     EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, Scheduled, SubOrchestrationCreated,
-    TaskCompleted, TaskScheduled, Terminated, TimerFired,
+    TaskCompleted, TaskScheduled, Terminated, TimerCreated, TimerFired,
 };
 pub use reader::{Corrupt, Problem, Reader, Span};
 pub(crate) use request::put;

@@ -70,21 +70,24 @@ impl<'a> ExecutionStarted<'a> {
     }
 }
 
-/// A call that the history confirms: its name under field `NAME`, its input under field `INPUT`.
+/// A call that the history confirms: its name under field `NAME`, its input under field `INPUT`, its execution id under
+/// field `EXECUTION`, which is zero where there is none.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Scheduled<'a, const NAME: u32, const INPUT: u32> {
+pub struct Scheduled<'a, const NAME: u32, const INPUT: u32, const EXECUTION: u32> {
     /// Name of the activity or orchestrator; not yet checked to be text.
     pub name: Span<'a>,
     input: Option<Span<'a>>,
+    /// `taskExecutionId` of an activity; empty if there is none, and not checked to be text.
+    pub execution_id: Span<'a>,
 }
 
 /// `TaskScheduledEvent`: which activity the history scheduled.
-pub type TaskScheduled<'a> = Scheduled<'a, 1, 3>;
+pub type TaskScheduled<'a> = Scheduled<'a, 1, 3, 5>;
 
 /// `SubOrchestrationInstanceCreatedEvent`: which sub-orchestration the history created.
-pub type SubOrchestrationCreated<'a> = Scheduled<'a, 2, 4>;
+pub type SubOrchestrationCreated<'a> = Scheduled<'a, 2, 4, 0>;
 
-impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
+impl<'a, const NAME: u32, const INPUT: u32, const EXECUTION: u32> Scheduled<'a, NAME, INPUT, EXECUTION> {
     /// Reads the event's body.
     #[inline]
     pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
@@ -104,6 +107,8 @@ impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
                 this.name = body.part(bytes);
             } else if number == INPUT {
                 this.input = Some(body.part(bytes));
+            } else if number == EXECUTION {
+                this.execution_id = body.part(bytes);
             }
         }
         Some(this)
@@ -118,6 +123,8 @@ impl<'a, const NAME: u32, const INPUT: u32> Scheduled<'a, NAME, INPUT> {
                 this.name = reader.span()?;
             } else if key == bytes_key(INPUT) {
                 this.input = Some(reader.span()?);
+            } else if key == bytes_key(EXECUTION) {
+                this.execution_id = reader.span()?;
             } else if key & 7 == 2 {
                 reader.span()?;
             } else {
@@ -145,6 +152,8 @@ pub struct TaskCompleted<'a> {
     pub task_id: i32,
     /// The result's JSON; not yet checked to be text.
     pub result: Option<Span<'a>>,
+    /// `taskExecutionId` of an activity; empty if there is none, and not checked to be text.
+    pub execution_id: Span<'a>,
 }
 
 impl<'a> TaskCompleted<'a> {
@@ -165,8 +174,8 @@ impl<'a> TaskCompleted<'a> {
             Some(value) => usual::only(value, 0x0a).map(|json| (!json.is_empty()).then(|| body.part(json)))?,
             None => None,
         };
-        let ends = rest.is_empty() || usual::only(rest, 0x1a).is_some();
-        ends.then_some(Self { task_id, result })
+        let execution_id = if rest.is_empty() { rest } else { usual::only(rest, 0x1a)? };
+        Some(Self { task_id, result, execution_id: body.part(execution_id) })
     }
 
     #[cold]
@@ -177,23 +186,11 @@ impl<'a> TaskCompleted<'a> {
             match key {
                 TASK_ID => this.task_id = reader.int32()?,
                 RESULT => this.result = reader.span()?.string_value()?,
-                EXECUTION_ID => drop(reader.span()?),
+                EXECUTION_ID => this.execution_id = reader.span()?,
                 other => reader.skip(other, &[1, 2])?,
             }
         }
         Ok(this)
-    }
-
-    /// `TaskCompletedEvent.taskExecutionId` (also field 3 of `TaskFailedEvent`); empty if there is none.
-    pub fn execution_id(body: Span<'a>) -> Result<&'a str, Corrupt> {
-        let mut id = "";
-        let mut reader = Reader::new(body);
-        while let Some((number, field)) = reader.next()? {
-            if number == 3 {
-                id = field.span(number)?.text()?;
-            }
-        }
-        Ok(id)
     }
 }
 
@@ -203,6 +200,8 @@ pub struct Failed<'a> {
     /// `taskScheduledId`.
     pub task_id: i32,
     details: Span<'a>,
+    /// `taskExecutionId` of an activity; empty if there is none, and not checked to be text.
+    pub execution_id: Span<'a>,
 }
 
 impl<'a> Failed<'a> {
@@ -215,7 +214,7 @@ impl<'a> Failed<'a> {
             match key {
                 TASK_ID => this.task_id = reader.int32()?,
                 FAILURE_DETAILS => this.details = reader.span()?,
-                EXECUTION_ID => drop(reader.span()?),
+                EXECUTION_ID => this.execution_id = reader.span()?,
                 other => reader.skip(other, &[1, 2])?,
             }
         }
@@ -268,6 +267,47 @@ impl<'a> Failure<'a> {
             }
         }
         Ok(this)
+    }
+}
+
+/// `TimerCreatedEvent`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimerCreated<'a> {
+    fire_at: Option<Span<'a>>,
+}
+
+impl<'a> TimerCreated<'a> {
+    /// Reads the event's body.
+    #[inline]
+    pub fn decode(body: Span<'a>) -> Result<Self, Corrupt> {
+        // The time comes first, and the name and the origin that may follow it are not looked at.
+        let mut rest = body.bytes;
+        if let Some(fire_at) = usual::bytes(&mut rest, 0x0a)
+            && (rest.is_empty() || (usual::any(&mut rest).is_some_and(|(number, _)| number > 1) && rest.is_empty()))
+        {
+            return Ok(Self { fire_at: Some(body.part(fire_at)) });
+        }
+        Self::decode_any(body)
+    }
+
+    #[cold]
+    fn decode_any(body: Span<'a>) -> Result<Self, Corrupt> {
+        const FIRE_AT: Key = bytes_key(1);
+        let mut this = Self::default();
+        let mut reader = Reader::new(body);
+        while let Some(key) = reader.key()? {
+            match key {
+                FIRE_AT => this.fire_at = Some(reader.span()?),
+                key if key & 7 == 2 => drop(reader.span()?),
+                other => reader.skip(other, &[1])?,
+            }
+        }
+        Ok(this)
+    }
+
+    /// `fireAt`, if it is set.
+    pub fn fire_at(&self) -> Result<Option<Timestamp>, Corrupt> {
+        self.fire_at.map(read_timestamp).transpose()
     }
 }
 

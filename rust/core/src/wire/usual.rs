@@ -67,26 +67,36 @@ pub(super) fn only(message: &[u8], key: u8) -> Option<&[u8]> {
     bytes(&mut rest, key).filter(|_| rest.is_empty())
 }
 
-/// Seconds and nanoseconds of a `google.protobuf.Timestamp` of the years 1978 to 3058.
+/// Microseconds since 1970 of a `google.protobuf.Timestamp` of the years 1978 to 3058.
 #[inline]
-pub(super) fn timestamp(message: &[u8]) -> Option<(i64, i32)> {
+pub(super) fn timestamp(message: &[u8]) -> Option<i64> {
+    const MICROS: i64 = 1_000_000;
     let (&[0x08, seconds @ ..], rest) = message.split_first_chunk::<6>()? else { return None };
-    let nanos = match *rest {
-        [] => 0,
-        [0x10, ref nanos @ ..] if nanos.len() == 5 => five_bytes(nanos.try_into().ok()?)?,
-        // As if a fifth byte said zero.
-        [0x10, a, b, c, d] if d < 0x80 => five_bytes([a, b, c, d | 0x80, 0])?,
-        _ => return None,
+    let nanos = match rest.split_first() {
+        None => 0,
+        Some((0x10, nanos)) => match (nanos.first_chunk::<4>(), nanos.len()) {
+            (Some(&nanos @ [.., 0x00..=0x7f]), 4) => {
+                // As if a fifth byte said zero.
+                five_bytes(u32::from_le_bytes(nanos) | 0x8000_0000, 0)?
+            }
+            (Some(&low), 5) => five_bytes(u32::from_le_bytes(low), nanos[4])?,
+            _ => return None,
+        },
+        Some(_) => return None,
     };
-    Some((five_bytes(seconds)?, i32::try_from(nanos).ok()?))
+    let [low @ .., last] = seconds;
+    (nanos < 1_000 * MICROS).then_some(five_bytes(u32::from_le_bytes(low), last)? * MICROS + nanos / 1_000)
 }
 
-/// A number of exactly five bytes.
+/// A number of exactly five bytes, the seven bits of each moved together by pairs, by fours, and the last to the four before.
 #[inline]
-fn five_bytes(bytes: [u8; 5]) -> Option<i64> {
-    let [first, second, third, fourth, last] = bytes.map(|byte| i64::from(byte & 0x7f));
-    let ends = bytes[0] & bytes[1] & bytes[2] & bytes[3] & !bytes[4] & 0x80 != 0;
-    ends.then_some(first | second << 7 | third << 14 | fourth << 21 | last << 28)
+fn five_bytes(low: u32, last: u8) -> Option<i64> {
+    if low & 0x8080_8080 != 0x8080_8080 || last >= 0x80 {
+        return None;
+    }
+    let bits = (low & 0x007f_007f) | (low & 0x7f00_7f00) >> 1;
+    let bits = (bits & 0x0000_3fff) | (bits & 0x3fff_0000) >> 2;
+    Some(i64::from(bits) | i64::from(last) << 28)
 }
 
 /// Passes over all fields of a key that follow one another, and counts them.
@@ -101,7 +111,7 @@ pub(super) fn run(rest: &mut &[u8], key: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, number, run};
+    use super::{bytes, number, run, timestamp};
 
     fn varint(mut value: u64) -> Vec<u8> {
         let mut encoded = Vec::new();
@@ -149,6 +159,33 @@ mod tests {
         let mut other = [0x1a, 1, b'a'].as_slice();
         assert_eq!(bytes(&mut other, 0x12), None);
         assert_eq!(other.len(), 3);
+    }
+
+    #[test]
+    fn points_in_time_are_read_or_left_as_they_are() {
+        let message = |seconds: u64, nanos: u64| {
+            let mut message = vec![0x08];
+            message.extend(varint(seconds));
+            if nanos > 0 {
+                message.push(0x10);
+                message.extend(varint(nanos));
+            }
+            message
+        };
+        for seconds in [1 << 28, 1_767_225_600, 0x1_2345_6789, (1 << 35) - 1] {
+            for nanos in [0, 2_097_152, 1 << 27, 123_456_789, (1 << 28) - 1, 1 << 28, 999_999_999] {
+                let micros = i64::try_from(seconds * 1_000_000 + nanos / 1_000).unwrap();
+                assert_eq!(timestamp(&message(seconds, nanos)), Some(micros), "{seconds} s, {nanos} ns");
+            }
+        }
+        for (seconds, nanos) in
+            [(1 << 27, 0), (1 << 35, 0), (1 << 30, 5), (1 << 30, 1_000_000_000), (1 << 30, u64::MAX)]
+        {
+            assert_eq!(timestamp(&message(seconds, nanos)), None, "{seconds} s, {nanos} ns");
+        }
+        let mut followed = message(1 << 30, 0);
+        followed.push(0x18);
+        assert_eq!(timestamp(&followed), None);
     }
 
     #[test]

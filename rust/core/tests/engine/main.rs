@@ -16,6 +16,7 @@ mod recorded;
 mod retries;
 mod routers;
 mod sent_events;
+mod stale_completions;
 mod suspension;
 mod versions;
 mod wire;

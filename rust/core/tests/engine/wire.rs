@@ -4,7 +4,7 @@
 use durabletask_core::time::Timestamp;
 use durabletask_core::wire::{
     Event, EventRaised, EventSent, EventType, ExecutionStarted, Failed, Failure, OrchestratorStarted, Request, Span,
-    SubOrchestrationCreated, TaskCompleted, TaskScheduled, Terminated, TimerFired, WorkItem,
+    SubOrchestrationCreated, TaskCompleted, TaskScheduled, Terminated, TimerCreated, TimerFired, WorkItem,
 };
 use durabletask_proto as pb;
 use pb::history_event::EventType as Body;
@@ -95,8 +95,8 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
         Body::TaskScheduled(theirs) => {
             let ours = TaskScheduled::decode(body).expect(readable);
             assert_eq!(
-                (ours.name.text().unwrap(), ours.input().expect(readable)),
-                (theirs.name.as_str(), payload(theirs.input.as_ref()))
+                (ours.name.text().unwrap(), ours.input().expect(readable), ours.execution_id.bytes),
+                (theirs.name.as_str(), payload(theirs.input.as_ref()), theirs.task_execution_id.as_bytes())
             );
         }
         Body::SubOrchestrationInstanceCreated(theirs) => {
@@ -119,7 +119,7 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
                 (ours.task_id, ours.result.map(readable_text)),
                 (theirs.task_scheduled_id, payload(theirs.result.as_ref()))
             );
-            assert_eq!(TaskCompleted::execution_id(body).expect(readable), theirs.task_execution_id);
+            assert_eq!(ours.execution_id.bytes, theirs.task_execution_id.as_bytes());
         }
         Body::SubOrchestrationInstanceCompleted(theirs) => {
             let ours = TaskCompleted::decode(body).expect(readable);
@@ -131,11 +131,15 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
         Body::TaskFailed(theirs) => {
             let ours = Failed::decode(body).expect(readable);
             agrees_on_failure(&ours, theirs.task_scheduled_id, theirs.failure_details.as_ref());
-            assert_eq!(TaskCompleted::execution_id(body).expect(readable), theirs.task_execution_id);
+            assert_eq!(ours.execution_id.bytes, theirs.task_execution_id.as_bytes());
         }
         Body::SubOrchestrationInstanceFailed(theirs) => {
             let ours = Failed::decode(body).expect(readable);
             agrees_on_failure(&ours, theirs.task_scheduled_id, theirs.failure_details.as_ref());
+        }
+        Body::TimerCreated(theirs) => {
+            let ours = TimerCreated::decode(body).expect(readable);
+            assert_eq!(ours.fire_at().expect(readable), time(theirs.fire_at));
         }
         Body::TimerFired(theirs) => {
             let ours = TimerFired::decode(body).expect(readable);
@@ -154,7 +158,6 @@ fn agrees_on_body(body: Span<'_>, theirs: &Body) {
         }
         // The engine reads nothing of these.
         Body::ExecutionCompleted(_)
-        | Body::TimerCreated(_)
         | Body::OrchestratorCompleted(_)
         | Body::ContinueAsNew(_)
         | Body::ExecutionSuspended(_)

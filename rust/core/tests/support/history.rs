@@ -105,6 +105,15 @@ impl History {
         )
     }
 
+    /// An activity that is scheduled under this execution id.
+    pub(crate) fn scheduled_by(self, id: i32, name: &str, execution_id: &str) -> Self {
+        self.scheduled(id, name).last(|event| {
+            if let Some(EventType::TaskScheduled(scheduled)) = &mut event.event_type {
+                execution_id.clone_into(&mut scheduled.task_execution_id);
+            }
+        })
+    }
+
     pub(crate) fn completed<'a>(self, id: i32, result: impl Into<Option<&'a str>>) -> Self {
         self.completed_by(id, "", result)
     }
@@ -125,6 +134,15 @@ impl History {
             failure_details: Some(failure(error_type, message)),
             ..Default::default()
         }))
+    }
+
+    /// An activity's failure that names the execution it comes from.
+    pub(crate) fn failed_by(self, id: i32, execution_id: &str, error_type: &str) -> Self {
+        self.failed(id, error_type, "m").last(|event| {
+            if let Some(EventType::TaskFailed(failed)) = &mut event.event_type {
+                execution_id.clone_into(&mut failed.task_execution_id);
+            }
+        })
     }
 
     pub(crate) fn sub_created(self, id: i32, name: &str) -> Self {

@@ -62,6 +62,18 @@ impl<'py> Log<'py> {
         })
     }
 
+    /// A completion of something that the execution before had asked for.
+    pub(super) fn stale_completion(&self, context: &Bound<'_, RuntimeContext>, event: &str, id: i32) -> PyResult<()> {
+        self.write(WARNING, || {
+            let state = context.get().lock(context.py());
+            let instance_id = state.orchestration.instance_id();
+            format!(
+                "{instance_id}: a {event} event names ID={id}, and belongs to another call than the one that waits under that \
+                 ID; it was left over when the orchestration continued as new, and is ignored"
+            )
+        })
+    }
+
     /// The turn's end.
     pub(super) fn turn_ended(&self, context: &Bound<'_, RuntimeContext>, actions: usize) -> PyResult<()> {
         let (instance_id, complete) = {

@@ -289,6 +289,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         match notice {
             Notice::UnexpectedCompletion(event, id) => self.log.unexpected_completion(context, event, id),
+            Notice::StaleCompletion(event, id) => self.log.stale_completion(context, event, id),
             Notice::Buffered => Ok(()),
         }
     }
