@@ -167,10 +167,7 @@ impl Sidecar {
         let Self { handle, shutdown, mut server, hub, .. } = self;
         let _ = shutdown.send(());
         // The hub's end is the end of every stream and wait, and with that of the connections.
-        handle.tell(|hub| {
-            hub.stop();
-            Ok(())
-        });
+        handle.tell(Hub::stop);
         drop(handle);
         let ended = tokio::task::spawn_blocking(move || hub.join());
         if !matches!(ended.await, Ok(Ok(()))) {

@@ -17,6 +17,7 @@ const DEFAULT_PAGE: u32 = 1_000;
 const MAX_PAGE: u32 = 10_000;
 
 /// An instance that a client starts.
+#[derive(Clone)]
 pub(crate) struct NewInstance {
     pub(crate) start: ExecutionStartedEvent,
     pub(crate) reuse: Option<OrchestrationIdReusePolicy>,

@@ -113,7 +113,7 @@ impl Hub {
                 Ok(false) => break,
                 Err(error) => {
                     tracing::error!(%error, "work could not be read from the database; trying again");
-                    self.stale = true;
+                    self.health.stale = true;
                     return;
                 }
             }

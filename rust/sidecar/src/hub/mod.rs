@@ -5,6 +5,7 @@
 //! locks, and a slow disk makes batches larger instead of queues longer.
 
 mod activities;
+mod batch;
 mod cache;
 mod cascade;
 mod clients;
@@ -27,21 +28,20 @@ pub(crate) use waiters::{Until, Waiter, WaiterId};
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use crate::machine::Environment;
 use crate::store::{Key, Store, StoreError};
 use crate::time::{self, Nanos};
+use batch::Health;
 use cache::Cache;
-use handle::{Ack, Job};
+use handle::Job;
 use queue::Queue;
 use streams::{StreamId, Streams};
 use waiters::Waiters;
 
-/// How many jobs share a transaction at most: enough to make flushes cheap, few enough to answer soon.
-const MAX_BATCH: usize = 512;
 /// How many timers are fired in one transaction.
 const TIMER_BATCH: u32 = 1_000;
 /// How long a wait for a timer may be, since the wall clock can be set and a machine can sleep.
@@ -70,10 +70,7 @@ pub(crate) struct Hub {
     next_timer: Option<Nanos>,
     /// Terminations are on their way down.
     cascading: bool,
-    /// The first failure of the database in this batch.
-    failure: Option<StoreError>,
-    /// Memory may be ahead of the database and has to be built again from it.
-    stale: bool,
+    health: Health,
     stopping: bool,
 }
 
@@ -90,8 +87,7 @@ impl Hub {
             waiters: Waiters::default(),
             next_timer: None,
             cascading: false,
-            failure: None,
-            stale: false,
+            health: Health::default(),
             stopping: false,
         };
         hub.reload()?;
@@ -116,55 +112,6 @@ impl Hub {
         }
     }
 
-    fn run_batch(&mut self, first: Option<Job>, jobs: &Receiver<Job>) {
-        let mut acks = Vec::new();
-        match self.transact(first, jobs, &mut acks) {
-            Ok(()) => {
-                for ack in acks {
-                    ack(Ok(()));
-                }
-                self.waiters.announce();
-                self.pump();
-            }
-            Err(error) => {
-                tracing::error!(%error, "the database failed; what was asked for is undone and refused");
-                self.stale = true;
-                self.waiters.unsettle();
-                if let Err(error) = self.store.roll_back() {
-                    tracing::error!(%error, "the transaction could not be rolled back");
-                }
-                for ack in acks {
-                    ack(Err(HubError::Database(error.clone())));
-                }
-                std::thread::sleep(FAILURE_PAUSE);
-            }
-        }
-    }
-
-    fn transact(
-        &mut self,
-        first: Option<Job>,
-        jobs: &Receiver<Job>,
-        acks: &mut Vec<Ack>,
-    ) -> std::result::Result<(), StoreError> {
-        if self.stale {
-            self.reload()?;
-        }
-        self.store.begin()?;
-        self.fire_timers()?;
-        self.run_cascades()?;
-        for job in first.into_iter().chain(jobs.try_iter()).take(MAX_BATCH) {
-            acks.push(job(self));
-            if let Some(failure) = self.failure.take() {
-                return Err(failure);
-            }
-            if self.stopping {
-                break;
-            }
-        }
-        self.store.commit()
-    }
-
     /// Builds everything in memory from the database. What workers had in hand is handed out again.
     fn reload(&mut self) -> std::result::Result<(), StoreError> {
         self.cache.clear();
@@ -180,15 +127,17 @@ impl Hub {
         }
         self.next_timer = self.store.next_timer()?;
         self.cascading = self.store.next_cascade()?.is_some();
-        self.failure = None;
-        self.stale = false;
+        self.health.stale = false;
         Ok(())
     }
 
     /// How long nothing has to be done unless a job arrives.
     fn time_to_rest(&self) -> Option<Duration> {
-        if self.stale {
+        if self.health.stale {
             return Some(FAILURE_PAUSE);
+        }
+        if let Some(pause) = self.health.pause {
+            return Some(pause.saturating_duration_since(Instant::now()));
         }
         if self.cascading {
             return Some(Duration::ZERO);
@@ -202,6 +151,20 @@ impl Hub {
         self.store.add_timer(key, fire_at, event)?;
         self.next_timer = Some(self.next_timer.map_or(fire_at, |next| next.min(fire_at)));
         Ok(())
+    }
+
+    /// Whether there is something to do that nobody asks for.
+    fn chores_are_due(&mut self) -> bool {
+        if self.health.pause.is_some_and(|until| until > Instant::now()) {
+            return false;
+        }
+        self.health.pause = None;
+        self.cascading || self.next_timer.is_some_and(|next| next <= time::now())
+    }
+
+    fn do_chores(&mut self) -> std::result::Result<(), StoreError> {
+        self.fire_timers()?;
+        self.run_cascades()
     }
 
     fn fire_timers(&mut self) -> std::result::Result<(), StoreError> {

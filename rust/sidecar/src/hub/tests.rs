@@ -1,6 +1,7 @@
 //! The hub when its database fails: what was refused is undone, what was acknowledged is there, and work goes on. And
 //! trees of instances that are larger than a stack or a transaction.
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -127,19 +128,82 @@ async fn a_full_disk_refuses_what_does_not_fit_and_loses_nothing_else() {
     let hub = start();
     let offer = Offer { stateful_history: false, max_turns: 0, max_activities: 0 };
     let small = instance("small", String::new());
-    hub.call(move |hub| hub.start_instance(small)).await.expect("there is room");
+    hub.call_alone(move |hub| hub.start_instance(small)).await.expect("there is room");
 
-    hub.call(|hub| Ok(hub.store.limit_pages(1)?)).await.expect("a limit");
+    hub.look(|hub| Ok(hub.store.limit_pages(1)?)).await.expect("a limit");
     let large = instance("large", "x".repeat(1 << 20));
-    let refused = hub.call(move |hub| hub.start_instance(large)).await;
+    let refused = hub.call_alone(move |hub| hub.start_instance(large)).await;
     assert!(matches!(refused, Err(HubError::Database(StoreError::Full))), "expected a refusal, found {refused:?}");
-    let state = hub.call(|hub| hub.state("large", false)).await.expect("reading needs no room");
+    let state = hub.look(|hub| hub.state("large", false)).await.expect("reading needs no room");
     assert_eq!(state, None, "what was refused is undone");
 
-    hub.call(|hub| Ok(hub.store.limit_pages(0)?)).await.expect("no limit");
-    let mut worker = hub.call(move |hub| Ok(hub.connect(offer))).await.expect("a stream");
+    hub.look(|hub| Ok(hub.store.limit_pages(0)?)).await.expect("no limit");
+    let mut worker = hub.look(move |hub| Ok(hub.connect(offer))).await.expect("a stream");
     let item = tokio::time::timeout(Duration::from_secs(20), worker.items.recv()).await;
     assert!(item.is_ok_and(|item| item.is_some()), "what was acknowledged is handed out");
     let large = instance("large", "x".repeat(1 << 20));
-    hub.call(move |hub| hub.start_instance(large)).await.expect("there is room again");
+    hub.call_alone(move |hub| hub.start_instance(large)).await.expect("there is room again");
+}
+
+/// Has the hub do these all at once, as if they had arrived while it was at something else.
+async fn together<T>(hub: &Handle, jobs: Vec<impl Future<Output = T> + Send + 'static>) -> Vec<T>
+where
+    T: Send + 'static,
+{
+    let (go, wait) = mpsc::channel::<()>();
+    hub.tell(move |_| {
+        let _ = wait.recv();
+    });
+    let mut tasks = Vec::new();
+    for job in jobs {
+        tasks.push(tokio::spawn(job));
+        tokio::task::yield_now().await;
+    }
+    go.send(()).expect("the hub waits");
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("no panic"));
+    }
+    results
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_alone_and_not_with_what_arrived_beside_it() {
+    let hub = start();
+    hub.look(|hub| hub.store.leave_pages(8)).await.expect("a limit");
+    let jobs = (0..20).map(|n| {
+        let hub = hub.clone();
+        let input = "x".repeat(if n == 7 { 60_000 } else { 10 });
+        async move { hub.submit(instance(&format!("id-{n}"), input.clone()), input.len(), Hub::start_instance).await }
+    });
+    let results = together(&hub, jobs.collect()).await;
+    for (n, result) in results.into_iter().enumerate() {
+        let there = hub.look(move |hub| hub.state(&format!("id-{n}"), false)).await.expect("readable").is_some();
+        assert_eq!(there, n != 7, "id-{n} was answered with {result:?}");
+        match result {
+            Err(HubError::Database(StoreError::Full)) if n == 7 => {}
+            Ok(()) if n != 7 => {}
+            other => panic!("id-{n} was answered with {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn instances_can_be_forgotten_when_there_is_no_room_left() {
+    let hub = start();
+    for n in 0..10 {
+        let new = instance(&format!("id-{n}"), "x".repeat(100_000));
+        hub.call_alone(move |hub| hub.start_instance(new)).await.expect("there is room");
+    }
+    hub.look(|hub| hub.store.leave_pages(0)).await.expect("a limit");
+    let new = || instance("new", "x".repeat(200_000));
+    let refused = hub.submit(new(), 200_000, Hub::start_instance).await;
+    assert!(matches!(refused, Err(HubError::Database(StoreError::Full))), "expected a refusal, found {refused:?}");
+    for n in 0..10 {
+        let mut purge = hub.look(move |hub| hub.purge(&format!("id-{n}"), true, true)).await.expect("it exists");
+        while let Err(rest) = hub.call_freeing(move |hub| hub.purge_step(purge)).await.expect("it makes room") {
+            purge = rest;
+        }
+    }
+    hub.submit(new(), 200_000, Hub::start_instance).await.expect("there is room again");
 }

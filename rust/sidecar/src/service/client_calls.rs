@@ -1,5 +1,6 @@
 //! The methods of the service, but for the stream of work items.
 
+use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarService;
 use durabletask_proto::{
     ActivityResponse, CompleteTaskResponse, CreateInstanceRequest, CreateInstanceResponse, ExecutionStartedEvent,
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::Service;
 use super::waiting::{Wait, wait};
-use crate::hub::{HubError, NewInstance, Purge, Until};
+use crate::hub::{Hub, HubError, NewInstance, Purge, Until};
 use crate::machine::{Rerun, events};
 use crate::store::PurgeFilter;
 use crate::time;
@@ -31,7 +32,7 @@ impl Service {
     /// Purges bit by bit: nobody else is to wait while a million instances are forgotten.
     async fn purge_all(&self, mut purge: Purge) -> Result<usize, Status> {
         loop {
-            match self.hub.call(move |hub| hub.purge_step(purge)).await? {
+            match self.hub.call_freeing(move |hub| hub.purge_step(purge)).await? {
                 Ok(count) => return Ok(count),
                 Err(rest) => purge = rest,
             }
@@ -81,13 +82,14 @@ impl TaskHubSidecarService for Service {
             tags: request.tags,
             ..ExecutionStartedEvent::default()
         };
-        self.hub.call(move |hub| hub.start_instance(NewInstance { start, reuse, unique })).await?;
+        let bytes = start.encoded_len();
+        self.hub.submit(NewInstance { start, reuse, unique }, bytes, Hub::start_instance).await?;
         Ok(Response::new(CreateInstanceResponse { instance_id }))
     }
 
     async fn get_instance(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
         let GetInstanceRequest { instance_id, get_inputs_and_outputs, .. } = request.into_inner();
-        let state = self.hub.call(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
+        let state = self.hub.look(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
         Ok(Response::new(GetInstanceResponse { exists: state.is_some(), orchestration_state: state }))
     }
 
@@ -102,7 +104,8 @@ impl TaskHubSidecarService for Service {
     async fn raise_event(&self, request: Request<RaiseEventRequest>) -> Answer<RaiseEventResponse> {
         let request = request.into_inner();
         let event = events::event_raised(time::to_timestamp(time::now()), request.name, request.input);
-        self.hub.call(move |hub| hub.raise(&request.instance_id, &event)).await?;
+        let bytes = event.encoded_len();
+        self.hub.submit((request.instance_id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
         Ok(Response::new(RaiseEventResponse {}))
     }
 
@@ -110,7 +113,8 @@ impl TaskHubSidecarService for Service {
         let TerminateRequest { instance_id, output, recursive, .. } = request.into_inner();
         let event = ExecutionTerminatedEvent { input: output, recurse: recursive };
         let id = instance_id.clone();
-        self.hub.call(move |hub| hub.terminate(&id, &event)).await?;
+        let bytes = event.encoded_len();
+        self.hub.submit((id, event), bytes, |hub, (id, event)| hub.terminate(&id, &event)).await?;
         self.see_to(instance_id, Until::Finished).await?;
         Ok(Response::new(TerminateResponse {}))
     }
@@ -119,7 +123,8 @@ impl TaskHubSidecarService for Service {
         let SuspendRequest { instance_id, reason, .. } = request.into_inner();
         let event = events::execution_suspended(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
-        self.hub.call(move |hub| hub.raise(&id, &event)).await?;
+        let bytes = event.encoded_len();
+        self.hub.submit((id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
         self.see_to(instance_id, Until::Suspended).await?;
         Ok(Response::new(SuspendResponse {}))
     }
@@ -128,7 +133,8 @@ impl TaskHubSidecarService for Service {
         let ResumeRequest { instance_id, reason, .. } = request.into_inner();
         let event = events::execution_resumed(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
-        self.hub.call(move |hub| hub.raise(&id, &event)).await?;
+        let bytes = event.encoded_len();
+        self.hub.submit((id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
         self.see_to(instance_id, Until::Resumed).await?;
         Ok(Response::new(ResumeResponse {}))
     }
@@ -138,7 +144,7 @@ impl TaskHubSidecarService for Service {
         let force = force.unwrap_or(false);
         let purge = match request {
             Some(purge_instances_request::Request::InstanceId(id)) => {
-                self.hub.call(move |hub| hub.purge(&id, recursive, force)).await?
+                self.hub.look(move |hub| hub.purge(&id, recursive, force)).await?
             }
             Some(purge_instances_request::Request::PurgeInstanceFilter(filter)) => {
                 let filter = PurgeFilter {
@@ -146,7 +152,7 @@ impl TaskHubSidecarService for Service {
                     to: filter.created_time_to.as_ref().map(time::from_timestamp),
                     statuses: filter.runtime_status,
                 };
-                self.hub.call(move |hub| hub.purge_matching(&filter, recursive, force)).await?
+                self.hub.look(move |hub| hub.purge_matching(&filter, recursive, force)).await?
             }
             None => return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter")),
         };
@@ -164,13 +170,15 @@ impl TaskHubSidecarService for Service {
 
     async fn complete_activity_task(&self, request: Request<ActivityResponse>) -> Answer<CompleteTaskResponse> {
         let response = request.into_inner();
-        self.hub.call(move |hub| hub.complete_activity(response)).await?;
+        let bytes = response.encoded_len();
+        self.hub.submit(response, bytes, Hub::complete_activity).await?;
         Ok(Response::new(CompleteTaskResponse {}))
     }
 
     async fn complete_orchestrator_task(&self, request: Request<OrchestratorResponse>) -> Answer<CompleteTaskResponse> {
         let response = request.into_inner();
-        self.hub.call(move |hub| hub.complete_turn(response)).await?;
+        let bytes = response.encoded_len();
+        self.hub.submit(response, bytes, Hub::complete_turn).await?;
         Ok(Response::new(CompleteTaskResponse {}))
     }
 
@@ -194,7 +202,7 @@ impl TaskHubSidecarService for Service {
             input: request.input,
             new_child_id: request.new_child_workflow_instance_id.filter(|id| !id.is_empty()),
         };
-        self.hub.call(move |hub| hub.rerun(&request.source_instance_id, asked)).await?;
+        self.hub.call_alone(move |hub| hub.rerun(&request.source_instance_id, asked)).await?;
         Ok(Response::new(RerunWorkflowFromEventResponse { new_instance_id }))
     }
 
@@ -208,7 +216,7 @@ impl TaskHubSidecarService for Service {
                 ))
             })?,
         };
-        let (instance_ids, next) = self.hub.call(move |hub| hub.list(after, page_size)).await?;
+        let (instance_ids, next) = self.hub.look(move |hub| hub.list(after, page_size)).await?;
         let continuation_token = next.map(|key| key.to_string());
         Ok(Response::new(ListInstanceIDsResponse { instance_ids, continuation_token }))
     }

@@ -86,7 +86,7 @@ impl UnaryService<GetInstanceHistoryRequest> for History {
         let hub = self.hub.clone();
         let id = request.into_inner().instance_id;
         Box::pin(async move {
-            let frames = hub.call(move |hub| hub.history(&id)).await?;
+            let frames = hub.look(move |hub| hub.history(&id)).await?;
             let history = encode_history(&frames);
             history.map(Response::new).ok_or_else(|| Status::data_loss("the stored history is damaged"))
         })
@@ -106,7 +106,7 @@ impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
         let hub = self.hub.clone();
         let offer = offer_of(&request.into_inner());
         Box::pin(async move {
-            let connected = hub.call(move |hub| Ok(hub.connect(offer))).await?;
+            let connected = hub.look(move |hub| Ok(hub.connect(offer))).await?;
             Ok(Response::new(WorkItemStream {
                 id: connected.id,
                 items: connected.items,
@@ -146,7 +146,7 @@ impl Stream for WorkItemStream {
             && self.starved.swap(false, Ordering::SeqCst)
         {
             // There is room again; any job makes the hub look for work to hand out.
-            self.hub.tell(|_| Ok(()));
+            self.hub.tell(|_| {});
         }
         item.map(|item| item.map(Ok))
     }
@@ -155,10 +155,7 @@ impl Stream for WorkItemStream {
 impl Drop for WorkItemStream {
     fn drop(&mut self) {
         let id = self.id;
-        self.hub.tell(move |hub| {
-            hub.disconnect(id);
-            Ok(())
-        });
+        self.hub.tell(move |hub| hub.disconnect(id));
     }
 }
 

@@ -14,10 +14,7 @@ struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         if let Some(id) = self.waiter.take() {
-            self.hub.tell(move |hub| {
-                hub.stop_waiting(id);
-                Ok(())
-            });
+            self.hub.tell(move |hub| hub.stop_waiting(id));
         }
     }
 }
@@ -39,7 +36,7 @@ pub(super) async fn wait(hub: &Handle, instance_id: String, wait: Wait) -> Resul
     let waiter = Waiter { id, until, payloads, impatient, reply };
     // Before the job is sent: the call can be dropped at any await.
     let mut registration = Registration { hub: hub.clone(), waiter: Some(id) };
-    hub.call(move |hub| hub.wait(&instance_id, waiter)).await?;
+    hub.look(move |hub| hub.wait(&instance_id, waiter)).await?;
     let state = answer.await.map_err(|_| HubError::Stopped)?;
     registration.waiter = None;
     state

@@ -63,4 +63,21 @@ impl Store {
             tracing::warn!(%error, "the database's log could not be emptied");
         }
     }
+
+    /// There is no room: what the log holds may make some, and the reserve does.
+    pub(crate) fn make_room(&self) {
+        if let Some(files) = &self.files {
+            files.release_reserve();
+            if let Err(error) = empty(&self.connection) {
+                tracing::debug!(%error, "the database's log could not be emptied");
+            }
+        }
+    }
+
+    /// Keeps room for the next time that there is none.
+    pub(crate) fn keep_reserve(&self) {
+        if let Some(files) = &self.files {
+            files.keep_reserve();
+        }
+    }
 }

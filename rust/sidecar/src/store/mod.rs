@@ -50,6 +50,15 @@ impl Store {
         next
     }
 
+    /// Lets the database grow by so many pages at most.
+    #[cfg(test)]
+    pub(crate) fn leave_pages(&self, pages: i64) -> crate::hub::Result<()> {
+        let used: i64 =
+            self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(StoreError::from)?;
+        let limit = self.connection.pragma_update_and_check(None, "max_page_count", used + pages, |_| Ok(()));
+        Ok(limit.map_err(StoreError::from)?)
+    }
+
     /// Makes the database as full as a disk can be; 0 gives it room again.
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::command::{Program, refused, run};
 use crate::support::actions::complete;
 use crate::support::{Worker, connect, create, finished, state, status};
 use durabletask_proto::OrchestrationStatus;
+use tonic::Code;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
@@ -102,6 +103,25 @@ fn what_can_not_be_backed_up_is_said_in_one_line() {
     let message = refused(&["--db", text(&path), "--backup", text(&copy)]);
     assert!(message.contains("can not be backed up"), "{message}");
     assert!(!copy.exists() && !beside(&copy, ".part").exists(), "nothing is left of the attempt");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_database_that_is_deleted_while_it_is_in_use_takes_nothing_more() {
+    for suffix in ["", "-wal"] {
+        let (_folder, path) = place();
+        let program = serve(&path);
+        let mut client = connect(program.address()).await;
+        create(&mut client, "one", "greet").await.expect("the id is free");
+        std::fs::remove_file(beside(&path, suffix)).expect("it is there");
+        let error = create(&mut client, "two", "greet").await.expect_err("it would be lost");
+        assert_eq!(error.code(), Code::DataLoss, "{error}");
+        assert!(error.message().contains("was deleted while it was in use"), "{error}");
+        let error = create(&mut client, "three", "greet").await.expect_err("nor anything after it");
+        assert_eq!(error.code(), Code::DataLoss, "{error}");
+        assert!(state(&mut client, "one").await.is_some(), "what is there can still be read");
+        assert_eq!(state(&mut client, "two").await, None, "what was refused is not there");
+    }
 }
 
 #[tokio::test]
