@@ -171,6 +171,7 @@ def encode_create_instance_request(
     input: str | None = None,
     start_at_micros: int | None = None,
     reuse_id_policy: tuple[list[int], int] | None = None,
+    trace_context: tuple[str, str | None] | None = None,
 ) -> bytes: ...
 def encode_get_instance_request(instance_id: str, fetch_payloads: bool) -> bytes: ...
 def encode_raise_event_request(

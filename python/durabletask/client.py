@@ -22,6 +22,7 @@ from durabletask._states import (
     decode_history,
     decode_state,
 )
+from durabletask._tracing import TraceContext, current, scheduling
 from durabletask._transport import open_channel, path
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
@@ -132,11 +133,19 @@ class TaskHubGrpcClient:
             grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
         """
         name = calls.name_of(orchestrator)
-        new_id, request = calls.create_request(
-            name, input, instance_id, start_at, reuse_id_policy, self._payload_converter
-        )
-        self._logger.info("Starting new '%s' instance with ID = '%s'.", name, new_id)
-        return _core.decode_create_instance_response(self._call("StartInstance", request))
+        new_id = instance_id or calls.new_instance_id()
+        with scheduling(name, new_id) as trace:
+            request = calls.create_request(
+                name, input, new_id, start_at, reuse_id_policy, self._payload_converter, trace
+            )
+            self._logger.info(
+                "Starting new '%s' instance with ID = '%s'.",
+                name,
+                new_id,
+                extra={"instance_id": new_id, "orchestration": name},
+            )
+            response = self._call("StartInstance", request, trace=trace)
+        return _core.decode_create_instance_response(response)
 
     def get_orchestration_state(
         self, instance_id: str, *, fetch_payloads: bool = True
@@ -198,7 +207,7 @@ class TaskHubGrpcClient:
             instance_id, event_name, calls.encoded(data, self._payload_converter)
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
-        self._call("RaiseEvent", request)
+        self._call("RaiseEvent", request, trace=current())
 
     def terminate_orchestration(
         self, instance_id: str, *, output: Any = None, recursive: bool = True
@@ -307,11 +316,18 @@ class TaskHubGrpcClient:
         request = _core.encode_get_instance_history_request(instance_id)
         return decode_history(self._call("GetInstanceHistory", request))
 
-    def _call(self, method: str, request: bytes, timeout: float | None = None) -> bytes:
+    def _call(
+        self,
+        method: str,
+        request: bytes,
+        timeout: float | None = None,
+        trace: TraceContext | None = None,
+    ) -> bytes:
         call = self._methods.get(method)
         if call is None:
             call = self._methods[method] = self._channel.unary_unary(path(method))
-        response: bytes = call(request, timeout=timeout)
+        metadata = None if trace is None else trace.metadata
+        response: bytes = call(request, timeout=timeout, metadata=metadata)
         return response
 
     def _wait(self, method: str, request: bytes, wait: calls.Wait) -> bytes:

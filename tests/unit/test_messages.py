@@ -35,8 +35,7 @@ def state_response(*fields: tuple[int, wire.Value]) -> bytes:
 def test_a_create_request_carries_all_that_was_given() -> None:
     start_at = datetime(2024, 1, 1, 1, 0, 0, 250, tzinfo=timezone(timedelta(hours=1)))
     reuse = pb.OrchestrationIdReusePolicy([pb.ORCHESTRATION_STATUS_FAILED], pb.TERMINATE)
-    new_id, request = create_request("greet", {"a": 0}, "mine", start_at, reuse)
-    assert new_id == "mine"
+    request = create_request("greet", {"a": 0}, "mine", start_at, reuse)
     assert wire.string(request, 1) == "mine"
     assert wire.string(request, 2) == "greet"
     assert wire.get(request, 3) == b""
@@ -47,15 +46,14 @@ def test_a_create_request_carries_all_that_was_given() -> None:
     assert wire.number(request, 6, 2) == pb.TERMINATE
 
 
-def test_a_create_request_without_id_gets_a_generated_one() -> None:
-    new_id, request = create_request("greet", None, None, None, None)
-    assert len(new_id) == 32
+def test_a_create_request_says_nothing_of_what_was_not_given() -> None:
+    request = create_request("greet", None, "mine", None, None)
     assert wire.fields(request).keys() == {1, 2, 3}
 
 
 @pytest.mark.parametrize("value", [0, "", False, [], {}])
 def test_falsy_inputs_are_sent(value: Any) -> None:
-    _, request = create_request("greet", value, None, None, None)
+    request = create_request("greet", value, "mine", None, None)
     assert wire.get(request, 4) is not None
 
 

@@ -16,6 +16,7 @@ import grpc
 
 from durabletask import _core, task
 from durabletask._states import OrchestrationState, OrchestrationStatus, micros_of
+from durabletask._tracing import TraceContext
 from durabletask._transport import (
     backoff_delays,
     code_of,
@@ -46,26 +47,31 @@ def name_of(orchestrator: task.Orchestrator[Any, Any] | str) -> str:
     return orchestrator if isinstance(orchestrator, str) else task.get_name(orchestrator)
 
 
+def new_instance_id() -> str:
+    """The id of an orchestration that is given none."""
+    return uuid.uuid4().hex
+
+
 def create_request(
     name: str,
     input_value: Any,
-    instance_id: str | None,
+    instance_id: str,
     start_at: datetime | None,
     reuse_id_policy: OrchestrationIdReusePolicy | None,
     converter: PayloadConverter | None = None,
-) -> tuple[str, bytes]:
-    """The instance id, generated if none is given, and the CreateInstanceRequest."""
-    new_id = instance_id or uuid.uuid4().hex
-    request = _core.encode_create_instance_request(
-        new_id,
+    trace_context: TraceContext | None = None,
+) -> bytes:
+    """The CreateInstanceRequest."""
+    return _core.encode_create_instance_request(
+        instance_id,
         name,
         input=encoded(input_value, converter),
         start_at_micros=None if start_at is None else micros_of(start_at),
         reuse_id_policy=None
         if reuse_id_policy is None
         else (list(reuse_id_policy.operationStatus), reuse_id_policy.action),
+        trace_context=trace_context,
     )
-    return new_id, request
 
 
 class Wait:

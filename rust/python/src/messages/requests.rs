@@ -24,7 +24,9 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (instance_id, name, *, input=None, start_at_micros=None, reuse_id_policy=None))]
+#[pyo3(signature = (
+    instance_id, name, *, input=None, start_at_micros=None, reuse_id_policy=None, trace_context=None
+))]
 fn encode_create_instance_request(
     py: Python<'_>,
     instance_id: String,
@@ -32,6 +34,7 @@ fn encode_create_instance_request(
     input: Option<String>,
     start_at_micros: Option<i64>,
     reuse_id_policy: Option<(Vec<i32>, i32)>,
+    trace_context: Option<(String, Option<String>)>,
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request = proto::CreateInstanceRequest {
         instance_id,
@@ -42,6 +45,11 @@ fn encode_create_instance_request(
         scheduled_start_timestamp: start_at_micros.map(timestamp),
         orchestration_id_reuse_policy: reuse_id_policy
             .map(|(operation_status, action)| proto::OrchestrationIdReusePolicy { operation_status, action }),
+        parent_trace_context: trace_context.map(|(trace_parent, trace_state)| proto::TraceContext {
+            trace_parent,
+            span_id: String::new(),
+            trace_state,
+        }),
         ..Default::default()
     };
     encode(py, &request)
