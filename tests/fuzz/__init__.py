@@ -1,0 +1,1 @@
+"""The embedded sidecar under calls that are valid in form and senseless in content."""
