@@ -79,7 +79,7 @@ class Chance:
             return
         inner = getattr(made, field.name)
         inner.SetInParent()
-        kind = field.message_type.full_name
+        kind = inner.DESCRIPTOR.full_name
         if kind == "google.protobuf.StringValue":
             inner.value = self._text(field.name)
         elif kind == "google.protobuf.Timestamp":
