@@ -116,6 +116,7 @@ class Executor:
         replay_cache: tuple[int, int, float] | None = None,
         context: Context | None = None,
         on_mismatch: Literal["fail", "stall"] = "fail",
+        long_turn: float = 2.0,
     ) -> Self: ...
     def execute(
         self,

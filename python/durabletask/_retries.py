@@ -35,14 +35,25 @@ class RetryPolicy:
 
         Raises:
             ValueError: A number or an interval is out of range.
+            TypeError: An interval is no timedelta.
 
         """
         zero = timedelta(0)
+        for name, interval in (
+            ("first_retry_interval", first_retry_interval),
+            ("max_retry_interval", max_retry_interval),
+            ("retry_timeout", retry_timeout),
+        ):
+            absent = interval is None and name != "first_retry_interval"
+            if not absent and not isinstance(interval, timedelta):
+                raise TypeError(
+                    f"{name} must be a datetime.timedelta, found {interval!r}: write timedelta(seconds=…)"
+                )
         if first_retry_interval < zero:
             raise ValueError("first_retry_interval must be >= 0")
         if max_number_of_attempts < 1:
             raise ValueError("max_number_of_attempts must be >= 1")
-        if backoff_coefficient is not None and backoff_coefficient < 1:
+        if backoff_coefficient is not None and not backoff_coefficient >= 1:  # NaN is not
             raise ValueError("backoff_coefficient must be >= 1")
         if max_retry_interval is not None and max_retry_interval < zero:
             raise ValueError("max_retry_interval must be >= 0")

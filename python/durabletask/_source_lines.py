@@ -5,6 +5,7 @@ Only asked for when something has gone wrong, so that nothing is kept while all 
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import linecache
@@ -68,6 +69,27 @@ def raised_at(traceback: TracebackType) -> str | None:
     return describe(code.co_filename, place.tb_lineno, code.co_name)
 
 
+def ended_at(frame: FrameType) -> str | None:
+    """The line at which a function that has returned did so, given the frame it had."""
+    if _is_own(frame):
+        return None
+    return describe(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def hint_about(yielded: Any) -> str | None:
+    """What somebody may have meant who waits for something that is no task."""
+    if isinstance(yielded, (list, tuple, set)):
+        return " Several tasks are waited for with when_all or when_any."
+    if isinstance(yielded, (GeneratorType, CoroutineType)):
+        return " The tasks of another generator are waited for with `yield from`, those of a coroutine with `await`."
+    if yielded is None or type(yielded).__module__.partition(".")[0] in ("asyncio", "_asyncio"):
+        return (
+            " asyncio has no event loop here: wait with create_timer instead of asyncio.sleep, with when_all and "
+            "when_any instead of gather and wait."
+        )
+    return None
+
+
 def begins_at(code: Any) -> str | None:
     """The first line of an orchestrator: of a function, or of a generator or coroutine, which may have ended."""
     of: CodeType | None
@@ -75,6 +97,10 @@ def begins_at(code: Any) -> str | None:
         of = code.gi_code
     elif isinstance(code, CoroutineType):
         of = code.cr_code
+    elif isinstance(code, functools.partial):
+        # As the worker calls orchestrators: the user's function is among the arguments.
+        inner = (begins_at(it) for it in (code.func, *code.args) if callable(it))
+        return next((place for place in inner if place is not None), None)
     elif callable(code):
         of = getattr(inspect.unwrap(code), "__code__", None)
     else:

@@ -13,7 +13,7 @@ import string
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeVar
 
 T = TypeVar("T")
@@ -36,7 +36,12 @@ class DeterminismSeed:
 
 
 def derive_seed(instance_id: str, orchestration_time: datetime) -> int:
-    """The seed of an instance at a point in its time; the fraction of the second is dropped."""
+    """The seed of an instance at a point in its time; the fraction of the second is dropped.
+
+    A time without tzinfo is UTC, whatever the time zone of the process: replays may run elsewhere.
+    """
+    if orchestration_time.tzinfo is None:
+        orchestration_time = orchestration_time.replace(tzinfo=timezone.utc)
     return DeterminismSeed(instance_id, int(orchestration_time.timestamp())).to_int()
 
 

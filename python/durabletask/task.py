@@ -76,10 +76,15 @@ def get_name(fn: Callable[..., Any]) -> str:
     """The name that a function is registered and called under: its `__name__`.
 
     Raises:
-        ValueError: `fn` is a lambda, which has no name of its own.
+        ValueError: `fn` has no name of its own, as a lambda or a `functools.partial`.
 
     """
-    name = fn.__name__
+    name = getattr(fn, "__name__", None)
+    if not isinstance(name, str):
+        raise ValueError(
+            f"Cannot infer a name from an object of type {type(fn).__name__}, which has no __name__. Please provide "
+            "a name explicitly: register a function made with `def`, and call it by that or by its name as a string."
+        )
     if name == "<lambda>":
         raise ValueError(
             "Cannot infer a name from a lambda function. Please provide a name explicitly."

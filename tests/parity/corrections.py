@@ -182,6 +182,18 @@ class Executor(Plain):
             ctx.set_failed(error)
         self.release(ctx)
 
+    def execute(self, *arguments: Any) -> Any:
+        result = super().execute(*arguments)
+        early = Context.current is not None and Context.current.failed_in_the_past
+        if (
+            early
+            and "status_of_an_early_failure" in active
+            and result.encoded_custom_status is not None
+        ):
+            took_effect("status_of_an_early_failure")
+            result.encoded_custom_status = None
+        return result
+
     def give_up(self, ctx: Any, call: Any) -> None:
         """Fail a call as its last attempt has failed."""
         ctx.made.clear()
@@ -254,6 +266,7 @@ class Context(EndingContext):
         super().__init__(instance_id)
         self.made: list[int] = []
         self.raw_events: dict[str, list[Any]] = {}
+        self.failed_in_the_past = False
         Context.current = self
 
     def next_sequence_number(self) -> int:
@@ -297,6 +310,11 @@ class Context(EndingContext):
             return
         with self.noting_errors():
             super().resume()
+
+    def set_failed(self, ex: Exception) -> None:
+        if not self._is_complete:
+            self.failed_in_the_past = self._is_replaying
+        super().set_failed(ex)
 
     def set_complete(self, result: Any, status: Any, is_result_encoded: bool = False) -> None:
         if "unwritable_result" in active and not self._is_complete and not is_result_encoded:

@@ -59,6 +59,10 @@ KINDS: dict[str, str] = {
         "the code was changed, ends, and the history goes on with a call that it did not make: 0.17.4 "
         "answers with the completion, or with no action, and is not heard of again"
     ),
+    "status_of_an_early_failure": (
+        "a turn fails while it is replayed: 0.17.4 reports the custom status that the replay had reached, "
+        "in place of the last one"
+    ),
     "unwritable_result": (
         "a result that has no JSON form: 0.17.4 answers with no action; new input that has none: with "
         "a failure under id -1"

@@ -84,9 +84,9 @@ def _executor(program: str) -> _core.Executor:
 
 
 def comparable(response: bytes | None) -> Message | None:
-    """A response without what may differ: stack traces, the wording of some errors, the flag for
-    errors that are not retried and what timers are for, neither of which 0.17.4 ever sets. None, for
-    a turn without end, stays None.
+    """A response without what may differ: stack traces, the wording of some errors, and what 0.17.4
+    never sets: the flag for errors that are not retried, what is behind a failure, and what timers
+    are for. None, for a turn without end, stays None.
     """
     if response is None:
         return None
@@ -98,6 +98,7 @@ def comparable(response: bytes | None) -> Message | None:
         if action.HasField("completeOrchestration") and complete.HasField("failureDetails"):
             details = complete.failureDetails
             details.ClearField("stackTrace")
+            details.ClearField("innerFailure")
             if details.errorType == "NonRetryableError":
                 details.ClearField("isNonRetriable")
             if details.errorType in OWN_WORDING:

@@ -51,6 +51,10 @@ def kept(name: str) -> Data:
     return {"task": "kept", "name": name}
 
 
+def status(value: str) -> Data:
+    return {"do": "status", "value": value}
+
+
 def finish(value: Any) -> Data:
     return {"do": "return", "value": value}
 
@@ -219,6 +223,12 @@ DEVIATIONS: dict[str, tuple[Data, list[list[Data]], Any, Any]] = {
         "waits",
         ("FAILED", "NonDeterminismError"),
     ),
+    "status_of_an_early_failure": (
+        program(status("late"), wait(activity())),
+        [[], [raised("other", None)]],
+        ("FAILED", "NonDeterminismError", "early"),
+        ("FAILED", "NonDeterminismError"),
+    ),
     "unwritable_result": (
         program(finish({"$": "unwritable"})),
         [[]],
@@ -226,7 +236,10 @@ DEVIATIONS: dict[str, tuple[Data, list[list[Data]], Any, Any]] = {
         ("FAILED", "TypeError"),
     ),
 }
-CHANGED = {"ended_before_history": {"1": program(finish("done"))}}
+CHANGED = {
+    "ended_before_history": {"1": program(finish("done"))},
+    "status_of_an_early_failure": {"1": program(status("early"), wait(activity("other")))},
+}
 """Code that is in force from a turn on."""
 
 
@@ -250,14 +263,16 @@ def outcome(response: bytes | None) -> Any:
     if names != ["completeOrchestration"]:
         return names or "waits"
     ended = message.actions[0].completeOrchestration
-    status = {1: "COMPLETED", 2: "CONTINUED_AS_NEW", 3: "FAILED"}[ended.orchestrationStatus]
-    if status == "FAILED":
-        return status, ended.failureDetails.errorType
+    ended_as = {1: "COMPLETED", 2: "CONTINUED_AS_NEW", 3: "FAILED"}[ended.orchestrationStatus]
+    if ended_as == "FAILED" and message.HasField("customStatus"):
+        return ended_as, ended.failureDetails.errorType, message.customStatus.value
+    if ended_as == "FAILED":
+        return ended_as, ended.failureDetails.errorType
     carried = [
         (each.eventRaised.name, each.eventRaised.input.value or None)
         for each in ended.carryoverEvents
     ]
-    return (status, ended.result.value, *([carried] if carried else []))
+    return (ended_as, ended.result.value, *([carried] if carried else []))
 
 
 def test_every_listed_kind_has_a_minimal_program() -> None:

@@ -81,7 +81,13 @@ def _as_it_was() -> Iterator[None]:
     decimal.setcontext(before)
 
 
-ORCHESTRATORS = [generator, coroutine, precise, precise_for_good, untouched]
+ORCHESTRATORS: list[Callable[..., Any]] = [
+    generator,
+    coroutine,
+    precise,
+    precise_for_good,
+    untouched,
+]
 
 
 def replayer(*, warm: bool) -> Replayer:

@@ -17,7 +17,7 @@ from support.turns import read_turns, recorded_scenarios
 
 def comparable(response: bytes) -> Any:
     """The response without its stack traces, which name files and lines of the worker that made it,
-    and without what its timers are for, which the recorded worker did not say yet."""
+    and without what its timers are for and what is behind its failures, which the recorded worker did not say."""
     message = messages.OrchestratorResponse.FromString(response)
     for action in message.actions:
         if action.HasField("createTimer"):
@@ -25,6 +25,7 @@ def comparable(response: bytes) -> Any:
         complete = action.completeOrchestration
         if action.HasField("completeOrchestration") and complete.HasField("failureDetails"):
             complete.failureDetails.ClearField("stackTrace")
+            complete.failureDetails.ClearField("innerFailure")
     return message
 
 

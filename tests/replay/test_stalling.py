@@ -65,7 +65,6 @@ def test_code_that_does_something_else_than_the_history_stalls_with_the_report_o
 def test_code_that_ended_before_its_history_stalls() -> None:
     def pay(ctx: Any, _: Any) -> Any:
         return "done"
-        yield
 
     error = stalled(executor_of(pay), before())
     assert error.kind == "nondeterminism"
@@ -75,7 +74,6 @@ def test_code_that_ended_before_its_history_stalls() -> None:
 def test_code_that_raised_where_the_history_goes_on_stalls() -> None:
     def pay(ctx: Any, _: Any) -> Any:
         raise KeyError("new")
-        yield
 
     error = stalled(executor_of(pay), before())
     assert error.kind == "nondeterminism"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
-from datetime import datetime, timedelta
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -33,11 +36,9 @@ def test_uuid4_of_a_generator_is_the_recorded_one() -> None:
     assert found.version == 4
 
 
-def test_random_values_are_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The seed counts seconds as local time has them; the recorded values are those of UTC.
+def test_random_values_are_the_recorded_ones() -> None:
     seed = deterministic.DeterminismSeed("abc", 1_704_164_645).to_int()
-    assert seed == 2_216_209_492_442_358_348
-    monkeypatch.setattr(deterministic, "derive_seed", lambda *_: seed)
+    assert seed == deterministic.derive_seed("abc", NOW) == 2_216_209_492_442_358_348
     context = Context()
     assert context.random().random() == 0.4319113392738275
     assert context.random_string(20) == "BPnVVHayyOf9NMqpN7i7"
@@ -68,3 +69,31 @@ def test_wrong_arguments_are_refused(context: Context) -> None:
         context.random_int(2, 1)
     with pytest.raises(IndexError, match="Cannot choose from empty sequence"):
         context.random_choice([])
+
+
+def test_random_values_do_not_depend_on_the_time_zone() -> None:
+    """A replay may run elsewhere than what it repeats; the values are those of 0.17 in UTC."""
+    program = (
+        "from datetime import datetime\n"
+        "from durabletask import deterministic\n"
+        "now = datetime(2024, 1, 2, 3, 4, 5, 678)\n"
+        "print(deterministic.derive_seed('abc', now), deterministic.deterministic_random('abc', now).random())"
+    )
+    found = {
+        zone: subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "TZ": zone},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for zone in ("UTC", "Asia/Tokyo", "America/New_York")
+    }
+    assert set(map(tuple, found.values())) == {("2216209492442358348", "0.4319113392738275")}, found
+
+
+def test_times_with_a_zone_are_taken_as_they_say() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    assert deterministic.derive_seed("abc", NOW.replace(tzinfo=timezone.utc).astimezone(tokyo)) == (
+        deterministic.derive_seed("abc", NOW)
+    )

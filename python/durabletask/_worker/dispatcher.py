@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -25,6 +26,10 @@ from durabletask._worker.reports import report
 # Work items that have arrived and may not begin yet. Generous, since a sidecar may take a reader
 # that stops reading for dead and hand all its work out again.
 _PARKED_BYTES_LIMIT = 256 * 1024 * 1024
+
+# Seconds between two streams that are given up for turns that were left unanswered: code that ends every
+# turn so must not keep everybody else from working.
+_FIRST_ASK_AGAIN_PAUSE, _LONGEST_ASK_AGAIN_PAUSE = 60.0, 3600.0
 
 # Threads that report the results of `async def` activities; the reporting call blocks.
 _REPORTERS = 4
@@ -71,6 +76,10 @@ class Dispatcher:
         self._activities = activities
         self._logger = logger
         self._stopping = False
+        # The connection of a turn that was left unanswered, and when to ask for it again at the earliest.
+        self._unanswered: Connection | None = None
+        self._ask_again_at = 0.0
+        self._ask_again_pause = _FIRST_ASK_AGAIN_PAUSE
         self._intake: Intake[Received] = Intake(_PARKED_BYTES_LIMIT)
         threads = concurrency.maximum_thread_pool_workers
         # Two pools: activities that sleep must not keep orchestrations from going on.
@@ -102,8 +111,20 @@ class Dispatcher:
             )
 
     def expire_idle(self) -> None:
-        """Let go of orchestrators that have not had a turn for too long."""
+        """Let go of orchestrators that have not had a turn for too long; ask for unanswered turns again."""
         self._turns.expire_idle()
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Give up the stream for the sake of turns without an answer, which are then handed out again."""
+        connection, now = self._unanswered, time.monotonic()
+        if connection is None or now < self._ask_again_at:
+            return
+        self._unanswered = None
+        self._ask_again_at = now + self._ask_again_pause
+        self._ask_again_pause = min(2 * self._ask_again_pause, _LONGEST_ASK_AGAIN_PAUSE)
+        if connection.alive():
+            connection.abandon("a turn was left unanswered")
 
     def drop_parked(self) -> None:
         """Forget what has not begun: its connection is lost, and the sidecar sends it again."""
@@ -146,6 +167,15 @@ class Dispatcher:
                 )
                 response = _turn_failure(received, _malformed(problem))
             self._report(received, response, _turn_failure)
+        except (KeyboardInterrupt, SystemExit, MemoryError) as error:
+            # Not the orchestration's end, whoever raised it: this process is to end, or has no room.
+            self._unanswered = received.connection
+            self._logger.exception(
+                "%s was ended by %s, which says nothing about the orchestration: it is left unanswered, and "
+                "the sidecar hands it out again.",
+                received.subject,
+                type(error).__name__,
+            )
         except BaseException as error:  # a panic of the engine, too
             self._logger.exception("An error occurred while running %s", received.subject)
             response = _turn_failure(received, failure_chain(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from types import FunctionType, MethodType
 from typing import Any
 
 from durabletask import task
@@ -17,6 +19,25 @@ class OrchestratorNotRegisteredError(ValueError):
 
 class ActivityNotRegisteredError(ValueError):
     """The worker was given an activity that it does not have."""
+
+
+def _check_takes_two(kind: str, name: str, fn: Any) -> None:
+    """Refuse a function that could not be called.
+
+    Raises:
+        TypeError: It takes no two positional arguments. Only plain functions are looked at: what other callables take
+            is for them to know.
+    """
+    if not isinstance(fn, (FunctionType, MethodType)) or hasattr(fn, "__signature__"):
+        return
+    signature = inspect.signature(fn, follow_wrapped=False)
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"The {kind} '{name}' is called with two arguments, the context and the input, also when there is no "
+            f"input; found {name}{signature}. Write `def {name}(ctx, input)`."
+        ) from None
 
 
 class Registry:
@@ -57,6 +78,7 @@ class Registry:
         """
         if not name:
             raise ValueError("A non-empty orchestrator name is required.")
+        _check_takes_two("orchestrator", name, fn)
         if version_name is None:
             if name in self.orchestrators:
                 raise ValueError(f"A '{name}' orchestrator already exists.")
@@ -106,6 +128,7 @@ class Registry:
         """Register an activity under a name."""
         if not name:
             raise ValueError("A non-empty activity name is required.")
+        _check_takes_two("activity", name, fn)
         if name in self.activities:
             raise ValueError(f"A '{name}' activity already exists.")
         self.activities[name] = fn

@@ -33,6 +33,8 @@ pub struct LastFailure {
     pub error_message: String,
     /// The traceback.
     pub stack_trace: Option<String>,
+    /// The failure behind it, a serialized `TaskFailureDetails`.
+    pub inner: Option<Box<[u8]>>,
 }
 
 /// An execution that begins.

@@ -65,6 +65,7 @@ fn apply<'a, H: Host>(
                             error_type: failure.error_type.to_owned(),
                             error_message: failure.message.to_owned(),
                             stack_trace: failure.stack_trace.map(str::to_owned),
+                            inner: failure.inner.map(Box::from),
                         }));
                     }
                     let origin = TimerOrigin::Retry(retry.call.target.clone());

@@ -252,6 +252,8 @@ pub struct Failure<'a> {
     pub message: &'a str,
     /// The traceback, in whatever form the worker that failed writes it.
     pub stack_trace: Option<&'a str>,
+    /// `innerFailure`, which is another of these; not decoded.
+    pub inner: Option<&'a [u8]>,
 }
 
 impl<'a> Failure<'a> {
@@ -263,6 +265,7 @@ impl<'a> Failure<'a> {
                 1 => this.error_type = field.span(number)?.text()?,
                 2 => this.message = field.span(number)?.text()?,
                 3 => this.stack_trace = field.span(number)?.string_value_text()?,
+                4 => this.inner = Some(field.span(number)?.bytes),
                 _ => {}
             }
         }

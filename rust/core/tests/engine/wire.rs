@@ -63,10 +63,12 @@ fn readable_text(text: Span<'_>) -> &str {
 }
 
 fn agrees_on_failure(ours: &Failed<'_>, task_id: i32, theirs: Option<&pb::TaskFailureDetails>) {
+    let inner = theirs.and_then(|details| details.inner_failure.as_ref()).map(|inner| inner.encode_to_vec());
     let theirs = theirs.map_or_else(Failure::default, |details| Failure {
         error_type: &details.error_type,
         message: &details.error_message,
         stack_trace: payload(details.stack_trace.as_ref()),
+        inner: inner.as_deref(),
     });
     assert_eq!(ours.error_type().expect("text that prost wrote is readable"), theirs.error_type);
     assert_eq!((ours.task_id, ours.failure().expect("a failure that prost wrote is readable")), (task_id, theirs));

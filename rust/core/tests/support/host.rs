@@ -198,7 +198,7 @@ impl Session<'_> {
                 self.resume();
             }
             Step::GiveUp(task, failure) => {
-                let LastFailure { message: text, error_type, error_message: message, stack_trace } = *failure;
+                let LastFailure { message: text, error_type, error_message: message, stack_trace, .. } = *failure;
                 task.settle(Err(TaskFailed { text, error_type, message, stack_trace }));
                 self.resume();
             }

@@ -149,6 +149,16 @@ pub(super) fn class_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string())
 }
 
+/// Text that a method asks for.
+pub(super) fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a str> {
+    match value.cast::<PyString>() {
+        Ok(text) => text.to_str(),
+        Err(_) => {
+            Err(PyTypeError::new_err(format!("{what} must be a string, found {value:?} ({})", class_name(value))))
+        }
+    }
+}
+
 /// Text to be kept by the engine.
 pub(super) fn shared_text(text: Option<&str>) -> Option<Arc<str>> {
     text.map(Arc::from)

@@ -65,6 +65,11 @@ impl RuntimeContext {
         self.state.lock(py)
     }
 
+    /// The instance's id.
+    pub(crate) fn id(&self, py: Python<'_>) -> &str {
+        self.instance_id.to_str(py).unwrap_or_default()
+    }
+
     /// A payload's value; no payload is `None`.
     pub(crate) fn read<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let Some(json) = json else { return Ok(py.None().into_bound(py)) };
@@ -299,10 +304,11 @@ impl RuntimeContext {
     #[pyo3(signature = (name, *, timeout=None))]
     fn wait_for_external_event<'py>(
         &self,
-        py: Python<'py>,
-        name: &str,
+        name: &Bound<'py, PyAny>,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
+        let py = name.py();
+        let name = convert::text(name, "wait_for_external_event: the event's name")?;
         let now = self.lock(py).orchestration.now();
         let until = timeout.map(|timeout| convert::fire_time(timeout, now, "wait_for_external_event")).transpose()?;
         let task = new_task(py, TaskClass::Completable)?;
@@ -322,12 +328,14 @@ impl RuntimeContext {
     #[pyo3(signature = (instance_id, name, *, data=None))]
     fn send_event(
         &self,
-        py: Python<'_>,
-        instance_id: &str,
-        name: &str,
+        instance_id: &Bound<'_, PyAny>,
+        name: &Bound<'_, PyAny>,
         data: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let py = name.py();
         self.counted(py, Method::SendEvent, || {
+            let instance_id = convert::text(instance_id, "send_event: the instance's id")?;
+            let name = convert::text(name, "send_event: the event's name")?;
             let data = self.input(data)?;
             if instance_id.is_empty() {
                 return Err(PyValueError::new_err("send_event needs the id of an instance, found ''"));

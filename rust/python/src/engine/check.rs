@@ -235,7 +235,7 @@ impl Check<'_, '_> {
                  code goes on.",
                 self.history.instance_id,
                 event.id,
-                status(recorded.orchestration_status)
+                failures::status(recorded.orchestration_status)
             );
             return Err(self.found(message, index, Some(event.id)));
         }
@@ -246,7 +246,7 @@ impl Check<'_, '_> {
             let at = self.broken.as_ref().map_or(index, |(_, at)| *at);
             let before = recorded.failure_details.unwrap_or_default();
             if recorded.orchestration_status != failed_as {
-                let instead = format!("where the history ends as {}", status(recorded.orchestration_status));
+                let instead = format!("where the history ends as {}", failures::status(recorded.orchestration_status));
                 return Err(failed(&details, at, &instead));
             }
             if (&before.error_type, &before.error_message) != (&details.error_type, &details.error_message) {
@@ -261,12 +261,12 @@ impl Check<'_, '_> {
                  code ends as {}.",
                 self.history.instance_id,
                 event.id,
-                status(recorded.orchestration_status),
+                failures::status(recorded.orchestration_status),
                 recorded
                     .failure_details
                     .map(|details| format!(" ({}: {})", details.error_type, details.error_message))
                     .unwrap_or_default(),
-                status(today.orchestration_status)
+                failures::status(today.orchestration_status)
             );
             return Err(self.found(message, index, Some(event.id)));
         }
@@ -304,11 +304,4 @@ fn completion(event: &Event<'_>) -> Option<pb::ExecutionCompletedEvent> {
         Some(pb::history_event::EventType::ExecutionCompleted(completed)) => Some(completed),
         _ => None,
     }
-}
-
-fn status(number: i32) -> String {
-    pb::OrchestrationStatus::try_from(number).map_or_else(
-        |_| format!("status {number}"),
-        |status| status.as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_owned(),
-    )
 }

@@ -1,5 +1,7 @@
 //! `Executor`: answers orchestrator requests with the code of a registry.
 
+use std::time::{Duration, Instant};
+
 use durabletask_core::wire::{Corrupt, Request, Span, WorkItem, complete_request};
 use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
 use durabletask_proto::OrchestratorResponse;
@@ -9,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::live::{Found, LiveExecutions};
-use super::log::Log;
+use super::log::{About, Log};
 use super::stalled::{Mismatch, Subject, stalled};
 use super::surroundings::Surroundings;
 use super::turn::{Execution, Stop, Turn};
@@ -28,7 +30,7 @@ use crate::gil;
 /// `context` is the `contextvars.Context` that each execution begins with a copy of; None is the one in which this is called.
 ///
 /// `on_mismatch="stall"` raises `Stalled` where "fail" fails an instance that the code does not fit, or for which there is
-/// no orchestrator.
+/// no orchestrator. A turn that takes more than `long_turn` seconds is logged as a warning.
 #[pyclass(frozen, module = "durabletask._core")]
 pub(crate) struct Executor {
     registry: Py<PyAny>,
@@ -37,6 +39,8 @@ pub(crate) struct Executor {
     live: Option<LiveExecutions>,
     surroundings: Surroundings,
     stalls: bool,
+    /// A turn that takes longer is worth a warning.
+    long_turn: Duration,
 }
 
 /// Why a request has no answer of its own.
@@ -66,7 +70,8 @@ impl From<Corrupt> for Unanswered {
 impl Executor {
     #[new]
     #[pyo3(signature = (
-        registry, logger=None, context_class=None, *, replay_cache=None, context=None, on_mismatch="fail"
+        registry, logger=None, context_class=None, *, replay_cache=None, context=None, on_mismatch="fail",
+        long_turn=2.0
     ))]
     fn new(
         py: Python<'_>,
@@ -76,6 +81,7 @@ impl Executor {
         replay_cache: Option<(usize, usize, f64)>,
         context: Option<&Bound<'_, PyAny>>,
         on_mismatch: &str,
+        long_turn: f64,
     ) -> PyResult<Self> {
         let none = || py.None();
         let stalls = match on_mismatch {
@@ -93,6 +99,7 @@ impl Executor {
             live: replay_cache.map(LiveExecutions::new),
             surroundings: Surroundings::of(py, context)?,
             stalls,
+            long_turn: Duration::try_from_secs_f64(long_turn).unwrap_or(Duration::MAX),
         })
     }
 
@@ -273,7 +280,17 @@ impl Executor {
         };
         let context = turn.context().clone();
         context.get().set_propagated_history(py, request.propagated_history.map(|history| history.bytes));
+        let began = Instant::now();
         let ran = turn.run(request, seen);
+        let took = began.elapsed();
+        if took >= self.long_turn {
+            let place = failures::whereabouts(py, &turn.code(None));
+            log.long_turn(About { instance_id: request.instance_id, name: turn.name() }, took, &place)?;
+        }
+        // What failed while it was replayed knows of no status but an early one; none at all keeps the last.
+        if ran.is_err() && context.get().lock(py).orchestration.is_replaying() {
+            context.get().lock(py).orchestration.set_custom_status(None);
+        }
         match ran {
             Ok(()) => {}
             Err(Stop::Corrupt(corrupt)) => return Err(Unanswered::Corrupt(corrupt)),
@@ -295,7 +312,7 @@ impl Executor {
             }
         }
         let response = respond(py, context.get(), completion_token)?;
-        log.turn_ended(&context, response.actions.len())?;
+        log.turn_ended(&context, About { instance_id: request.instance_id, name: turn.name() }, &response)?;
         Ok((response, turn.into_execution()))
     }
 

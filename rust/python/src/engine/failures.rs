@@ -1,18 +1,25 @@
 //! Failures on their way between Python exceptions, tasks and the sidecar's failure details.
 
 use durabletask_core::error::Error;
+use durabletask_core::retry::NON_RETRYABLE;
 use durabletask_core::{FailureDetails, LastFailure, wire};
-use pyo3::exceptions::{PyException, PyGeneratorExit, PyMemoryError, PyTimeoutError};
+use durabletask_proto as pb;
+use pb::prost::Message;
+use pyo3::exceptions::{PyException, PyGeneratorExit, PyMemoryError, PyRuntimeError, PyTimeoutError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::python;
 
+/// Failures behind failures that are told of, at most.
+const LONGEST_CHAIN: usize = 16;
+
 /// Why a task failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// As the history tells it.
-    Recorded { message: String, error_type: String, error_message: String, stack_trace: Option<String> },
+    Recorded(Box<LastFailure>),
     /// As whoever called `CompletableTask.fail` tells it.
     Given { message: String, details: Py<PyAny> },
     /// The time to wait for it is over.
@@ -21,12 +28,13 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn recorded(message: String, failure: &wire::Failure<'_>) -> Self {
-        Self::Recorded {
+        Self::from(LastFailure {
             message,
             error_type: failure.error_type.to_owned(),
             error_message: failure.message.to_owned(),
             stack_trace: failure.stack_trace.map(str::to_owned),
-        }
+            inner: failure.inner.map(Box::from),
+        })
     }
 
     /// A new `TaskFailedError` or `TimeoutError`. It is not kept: its traceback holds the orchestrator's frame, which holds the task.
@@ -35,8 +43,13 @@ impl Failure {
         let exception = match self {
             Self::TimedOut { message } => return Ok(PyTimeoutError::new_err(message.clone())),
             Self::Given { message, details } => class.call1((message, details))?,
-            Self::Recorded { message, error_type, error_message, stack_trace } => {
-                let details = python::FAILURE_DETAILS.get(py)?.call1((error_message, error_type, stack_trace))?;
+            Self::Recorded(failure) => {
+                let LastFailure { message, error_type, error_message, stack_trace, inner } = &**failure;
+                // What came over the wire as part of an event may still be no message; then it says nothing.
+                let inner = inner.as_deref().and_then(|inner| FailureDetails::decode(inner).ok());
+                let inner = inner.map(|inner| python_details(py, &inner)).transpose()?;
+                let details =
+                    python::FAILURE_DETAILS.get(py)?.call1((error_message, error_type, stack_trace, inner))?;
                 class.call1((message, details))?
             }
         };
@@ -46,24 +59,88 @@ impl Failure {
 
 impl From<LastFailure> for Failure {
     fn from(failure: LastFailure) -> Self {
-        let LastFailure { message, error_type, error_message, stack_trace } = failure;
-        Self::Recorded { message, error_type, error_message, stack_trace }
+        Self::Recorded(Box::new(failure))
     }
 }
 
-/// The failure details of an exception: class name, text, traceback (the user's frames), and whether a retry is useless.
+/// A `durabletask.task.FailureDetails`.
+fn python_details<'py>(py: Python<'py>, details: &FailureDetails) -> PyResult<Bound<'py, PyAny>> {
+    let inner = details.inner_failure.as_deref().map(|inner| python_details(py, inner)).transpose()?;
+    let class = python::FAILURE_DETAILS.get(py)?;
+    class.call1((&details.error_message, &details.error_type, details.stack_trace.as_deref(), inner))
+}
+
+/// The same the other way round, with `links` failures at most behind it.
+fn details_of_task(details: &Bound<'_, PyAny>, links: usize) -> PyResult<FailureDetails> {
+    let inner = details.getattr("inner_failure")?;
+    let inner_failure = if inner.is_none() || links == 0 { None } else { Some(details_of_task(&inner, links - 1)?) };
+    let error_type = lossy(&details.getattr("error_type")?);
+    let stack_trace = details.getattr("stack_trace")?;
+    Ok(FailureDetails {
+        is_non_retriable: error_type == NON_RETRYABLE,
+        error_type,
+        error_message: lossy(&details.getattr("message")?),
+        stack_trace: (!stack_trace.is_none()).then(|| lossy(&stack_trace)),
+        inner_failure: inner_failure.map(Box::new),
+    })
+}
+
+/// The failure details of an exception: class name, text, traceback (the user's frames), whether a retry is useless, and what
+/// is behind it: the failure of the task that it tells of, or else the exception that it was raised from.
 pub(crate) fn details(py: Python<'_>, error: &PyErr) -> FailureDetails {
+    details_with(py, error, LONGEST_CHAIN)
+}
+
+fn details_with(py: Python<'_>, error: &PyErr, links: usize) -> FailureDetails {
     let error_type = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| lossy(name.as_any()));
-    let is_non_retriable = error_type == durabletask_core::retry::NON_RETRYABLE;
+    let is_non_retriable = error_type == NON_RETRYABLE;
     let error_message =
         error.value(py).str().map_or_else(|_| "<the exception has no text>".to_owned(), |text| lossy(text.as_any()));
+    let hint = if error.is_instance_of::<PyRuntimeError>(py) { hint_at_event_loop(&error_message) } else { "" };
     FailureDetails {
         error_type,
-        error_message,
+        error_message: error_message + hint,
         stack_trace: Some(stack_trace(py, error).unwrap_or_default()),
-        inner_failure: None,
+        inner_failure: links.checked_sub(1).and_then(|links| inner_failure(py, error, links)).map(Box::new),
         is_non_retriable,
     }
+}
+
+fn inner_failure(py: Python<'_>, error: &PyErr, links: usize) -> Option<FailureDetails> {
+    if error.matches(py, python::TASK_FAILED_ERROR.get(py).ok()?).ok()?
+        && let Ok(details) = error.value(py).getattr(intern!(py, "details"))
+        && let Ok(details) = details_of_task(&details, links)
+    {
+        return Some(details);
+    }
+    let behind = error.cause(py).or_else(|| exceptions_in(py, error)?.get_item(0).ok().map(PyErr::from_value))?;
+    Some(details_with(py, &behind, links))
+}
+
+/// What is in an `ExceptionGroup`.
+fn exceptions_in<'py>(py: Python<'py>, error: &PyErr) -> Option<Bound<'py, PyTuple>> {
+    let group = error.value(py);
+    if !group.hasattr(intern!(py, "derive")).ok()? {
+        return None;
+    }
+    group.getattr(intern!(py, "exceptions")).ok()?.cast_into::<PyTuple>().ok()
+}
+
+/// What to add to what asyncio says when it finds no event loop.
+fn hint_at_event_loop(message: &str) -> &'static str {
+    if message == "no running event loop" || message.starts_with("There is no current event loop") {
+        ": orchestrators run without one, since they are replayed. Wait with ctx.create_timer instead of asyncio.sleep, with          when_all and when_any instead of gather and wait, and do everything else in activities"
+    } else {
+        ""
+    }
+}
+
+/// An orchestration's status by its name.
+pub(crate) fn status(number: i32) -> String {
+    pb::OrchestrationStatus::try_from(number).map_or_else(
+        |_| format!("status {number}"),
+        |status| status.as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_owned(),
+    )
 }
 
 /// Whether an exception is about the process, or the thread, and not an end of the orchestrator: a turn that it ends has no
@@ -77,8 +154,13 @@ pub(crate) fn ends_more_than_the_orchestrator(py: Python<'_>, error: &PyErr) -> 
 }
 
 fn stack_trace(py: Python<'_>, error: &PyErr) -> PyResult<String> {
-    let Some(traceback) = error.traceback(py) else { return Ok(String::new()) };
-    let lines = python::FORMAT_TB.get(py)?.call1((traceback,))?;
+    let lines = if exceptions_in(py, error).is_some() {
+        // Its text says only how many they are.
+        python::FORMAT_EXCEPTION.get(py)?.call1((error.get_type(py), error.value(py), error.traceback(py)))?
+    } else {
+        let Some(traceback) = error.traceback(py) else { return Ok(String::new()) };
+        python::FORMAT_TB.get(py)?.call1((traceback,))?
+    };
     lines.try_iter()?.map(|line| line.map(|line| lossy(&line))).collect()
 }
 
@@ -113,7 +195,7 @@ pub(crate) fn engine_error(py: Python<'_>, error: &Error, code: &Code<'_, '_>) -
 }
 
 /// Where the code is, was last, or begins, whichever is known. Only ever an addition to a message, so it never fails.
-fn whereabouts(py: Python<'_>, code: &Code<'_, '_>) -> String {
+pub(crate) fn whereabouts(py: Python<'_>, code: &Code<'_, '_>) -> String {
     let raised_at = code.raised.and_then(|error| error.traceback(py));
     if let Some(place) = raised_at.and_then(|traceback| source_line(py, &python::RAISED_AT, traceback.as_any())) {
         return format!(" The orchestrator raised it at {place}");
@@ -124,6 +206,27 @@ fn whereabouts(py: Python<'_>, code: &Code<'_, '_>) -> String {
     let begins_at = |code: &Bound<'_, PyAny>| source_line(py, &python::BEGINS_AT, code);
     let place = code.routine.and_then(begins_at).or_else(|| code.function.and_then(begins_at));
     place.map_or_else(String::new, |place| format!(" The orchestrator begins at {place}"))
+}
+
+/// Where the user's code has returned: the line its frame is left at, or else the line at which it begins.
+pub(crate) fn ended_at(
+    py: Python<'_>,
+    frame: Option<&Bound<'_, PyAny>>,
+    function: Option<&Bound<'_, PyAny>>,
+) -> Option<String> {
+    let place = frame.and_then(|frame| source_line(py, &python::ENDED_AT, frame));
+    place.or_else(|| function.and_then(|function| source_line(py, &python::BEGINS_AT, function)))
+}
+
+/// The error for what an orchestrator can not wait for.
+pub(crate) fn no_task(yielded: &Bound<'_, PyAny>, whereabouts: &str) -> PyErr {
+    let class = yielded.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
+    let hint = source_line(yielded.py(), &python::NO_TASK_HINT, yielded).unwrap_or_default();
+    PyTypeError::new_err(format!(
+        "The orchestrator yielded or awaited an object of type {class}, which is no durable task. Only tasks that the context \
+         returned (call_activity, create_timer, …), when_all and when_any can be waited for; do everything else in an \
+         activity.{hint}{whereabouts}"
+    ))
 }
 
 /// Where the user's code waits: file, line and text.

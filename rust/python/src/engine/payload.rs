@@ -4,10 +4,12 @@
 //! means the same whichever way it takes.
 
 use jiter::{PythonParse, StringCacheMode};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::python;
+use crate::tasks::Task;
 
 /// The key that marks objects to be read back as `SimpleNamespace`.
 const MARKER: &[u8] = b"__durabletask_autoobject__";
@@ -78,8 +80,37 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
     {
         return Ok(number.to_string());
     }
-    let encoded = python::TO_JSON.get(value.py())?.call1((value,))?;
-    encoded.extract()
+    match python::TO_JSON.get(value.py())?.call1((value,)) {
+        Ok(encoded) => encoded.extract(),
+        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => Err(not_waited_for(value).unwrap_or(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The error for a value that is a task, or has one in it: somebody has forgotten to wait for it.
+pub(crate) fn not_waited_for(value: &Bound<'_, PyAny>) -> Option<PyErr> {
+    fn task_in<'py>(value: &Bound<'py, PyAny>, depth: usize) -> Option<Bound<'py, PyAny>> {
+        if value.is_instance_of::<Task>() {
+            return Some(value.clone());
+        }
+        let depth = depth.checked_sub(1)?;
+        if let Ok(items) = value.cast::<PyList>() {
+            items.iter().find_map(|item| task_in(&item, depth))
+        } else if let Ok(items) = value.cast::<PyTuple>() {
+            items.iter().find_map(|item| task_in(&item, depth))
+        } else if let Ok(items) = value.cast::<PyDict>() {
+            items.iter().find_map(|(_, item)| task_in(&item, depth))
+        } else {
+            None
+        }
+    }
+    let class = task_in(value, LOOKED_INTO)?.get_type();
+    let class = class.name().map_or_else(|_| "Task".to_owned(), |name| name.to_string());
+    Some(PyTypeError::new_err(format!(
+        "Object of type {class} is not JSON serializable: it is a task, whose result is there once the orchestrator has \
+         waited for it. Write `result = yield task` (in a coroutine, `await task`) and go on with the result; several tasks \
+         are waited for with `yield when_all(tasks)`."
+    )))
 }
 
 /// Values in values, at most, that `is_encodable` looks into.

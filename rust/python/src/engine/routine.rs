@@ -12,6 +12,8 @@ pub(super) struct Routine<'py> {
     pub(super) iterator: Bound<'py, PyIterator>,
     /// A generator is sent the results of what it yields; a coroutine's awaiters fetch them themselves.
     pub(super) takes_results: bool,
+    /// Where it stands, also when it has ended.
+    pub(super) frame: Option<Bound<'py, PyAny>>,
 }
 
 impl<'py> Routine<'py> {
@@ -19,11 +21,13 @@ impl<'py> Routine<'py> {
     pub(super) fn of(returned: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         if python::GENERATOR_TYPE.is_instance(returned)? {
             let iterator = returned.cast::<PyIterator>()?.clone();
-            return Ok(Some(Self { iterator, takes_results: true }));
+            let frame = returned.getattr(intern!(returned.py(), "gi_frame"))?;
+            return Ok(Some(Self { iterator, takes_results: true, frame: Some(frame) }));
         }
         if python::COROUTINE_TYPE.is_instance(returned)? {
             let iterator = returned.call_method0(intern!(returned.py(), "__await__"))?.cast_into::<PyIterator>()?;
-            return Ok(Some(Self { iterator, takes_results: false }));
+            let frame = returned.getattr(intern!(returned.py(), "cr_frame"))?;
+            return Ok(Some(Self { iterator, takes_results: false, frame: Some(frame) }));
         }
         Ok(None)
     }
@@ -43,14 +47,16 @@ impl<'py> Routine<'py> {
 pub(super) struct Paused {
     iterator: Py<PyIterator>,
     takes_results: bool,
+    frame: Option<Py<PyAny>>,
     variables: OwnContext,
     goes_on: bool,
 }
 
 impl Paused {
     pub(super) fn new(routine: Routine<'_>, variables: OwnContext) -> Self {
-        let Routine { iterator, takes_results } = routine;
-        Self { iterator: iterator.unbind(), takes_results, variables, goes_on: false }
+        let Routine { iterator, takes_results, frame } = routine;
+        let frame = frame.map(Bound::unbind);
+        Self { iterator: iterator.unbind(), takes_results, frame, variables, goes_on: false }
     }
 
     /// Takes the code up again.
@@ -60,7 +66,11 @@ impl Paused {
     }
 
     fn routine<'py>(&self, py: Python<'py>) -> Routine<'py> {
-        Routine { iterator: self.iterator.bind(py).clone(), takes_results: self.takes_results }
+        Routine {
+            iterator: self.iterator.bind(py).clone(),
+            takes_results: self.takes_results,
+            frame: self.frame.as_ref().map(|frame| frame.bind(py).clone()),
+        }
     }
 }
 

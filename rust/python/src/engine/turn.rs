@@ -1,5 +1,6 @@
 //! One turn: events go into the engine, and the user's generator or coroutine is resumed when its task completes.
 
+use durabletask_core::error::Method;
 use durabletask_core::wire::{Corrupt, Event, Request, Span};
 use durabletask_core::{Error, Notice, Start, Step};
 use pyo3::exceptions::PyTypeError;
@@ -8,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::iterator::PySendResult;
 
 use super::failures::{self, Code, Failure};
-use super::log::Log;
+use super::log::{About, FEW_CALLS, Log};
 use super::routine::{Paused, Routine};
 use super::stalled::Mismatch;
 use super::surroundings::{Entered, OwnContext};
@@ -108,6 +109,15 @@ impl<'a, 'py> Turn<'a, 'py> {
         &self.name
     }
 
+    /// What is known of the user's code.
+    pub(super) fn code<'c>(&'c self, raised: Option<&'c PyErr>) -> Code<'c, 'py> {
+        Code { function: self.function.as_ref(), routine: self.routine(), raised }
+    }
+
+    fn about(&self) -> About<'_> {
+        About { instance_id: self.context.get().id(self.py), name: &self.name }
+    }
+
     /// Its context.
     pub(super) fn context(&self) -> &Bound<'py, RuntimeContext> {
         &self.context
@@ -152,7 +162,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             }
             applied => applied?,
         }
-        self.log.unconfirmed(&self.context)?;
+        self.log.unconfirmed(&self.context, self.about())?;
         self.context.get().set_replaying(self.py, false);
         self.apply_all(request.new_events(), request.new_count)
     }
@@ -272,8 +282,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         match error {
             Error::Corrupt(corrupt) => Stop::Corrupt(corrupt),
             error => {
-                let code = Code { function: self.function.as_ref(), routine: self.routine(), raised };
-                let exception = failures::engine_error(self.py, &error, &code);
+                let exception = failures::engine_error(self.py, &error, &self.code(raised));
                 match error {
                     Error::NonDeterminism(_) => Stop::Unfit(Mismatch::NonDeterminism, exception),
                     _ => Stop::Failed(exception),
@@ -288,8 +297,8 @@ impl<'a, 'py> Turn<'a, 'py> {
             return Ok(());
         }
         match notice {
-            Notice::UnexpectedCompletion(event, id) => self.log.unexpected_completion(context, event, id),
-            Notice::StaleCompletion(event, id) => self.log.stale_completion(context, event, id),
+            Notice::UnexpectedCompletion(event, id) => self.log.unexpected_completion(self.about(), event, id),
+            Notice::StaleCompletion(event, id) => self.log.stale_completion(self.about(), event, id),
             Notice::Buffered => Ok(()),
         }
     }
@@ -309,6 +318,9 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         if let Some(version) = version_used {
             self.context.get().lock(self.py).orchestration.set_version_used(version);
+        }
+        if !self.context.get().lock(self.py).orchestration.is_replaying() {
+            self.log.started(self.about())?;
         }
         let input = self.context.get().read_input(self.py, start.input)?;
         let function = self.function.insert(function);
@@ -350,7 +362,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         let Some(routine) = &self.routine else { return Ok(None) };
         let value = if routine.takes_results { value } else { self.py.None().into_bound(self.py) };
         match routine.iterator.send(&value).map_err(Stop::Raised)? {
-            PySendResult::Next(yielded) => Self::task(yielded).map(Some),
+            PySendResult::Next(yielded) => self.task(yielded).map(Some),
             PySendResult::Return(result) => self.complete(&result).map(|()| None),
         }
     }
@@ -363,7 +375,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         let thrown = routine.iterator.call_method1(intern!(self.py, "throw"), (error.into_value(self.py),));
         match thrown {
-            Ok(yielded) => Self::task(yielded).map(Some),
+            Ok(yielded) => self.task(yielded).map(Some),
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(self.py) => {
                 let result = error.value(self.py).getattr(intern!(self.py, "value"))?;
                 self.complete(&result).map(|()| None)
@@ -372,25 +384,50 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
     }
 
-    fn task(yielded: Bound<'py, PyAny>) -> Result<Bound<'py, Task>, Stop> {
+    fn task(&self, yielded: Bound<'py, PyAny>) -> Result<Bound<'py, Task>, Stop> {
         yielded.cast_into::<Task>().map_err(|error| {
-            let yielded = error.into_inner();
-            let class = yielded.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
-            Stop::Raised(PyTypeError::new_err(format!(
-                "The orchestrator yielded or awaited an object of type {class}, which is no durable task. Only tasks that the \
-                 context returned (call_activity, create_timer, …), when_all and when_any can be waited for; do everything \
-                 else in an activity."
-            )))
+            Stop::Raised(failures::no_task(&error.into_inner(), &failures::whereabouts(self.py, &self.code(None))))
         })
     }
 
     fn complete(&self, result: &Bound<'py, PyAny>) -> Result<(), Stop> {
         let context = self.context.get();
-        if !context.lock(self.py).orchestration.is_complete() {
-            let json = if result.is_none() { None } else { Some(payload::encode(result)?) };
-            context.lock(self.py).orchestration.complete(json);
+        if context.lock(self.py).orchestration.is_complete() {
+            return Ok(());
         }
+        let json = if result.is_none() { None } else { Some(self.encode_result(result)?) };
+        if !context.lock(self.py).orchestration.is_replaying() {
+            self.notice_lost_calls()?;
+        }
+        context.lock(self.py).orchestration.complete(json);
         Ok(())
+    }
+
+    fn encode_result(&self, result: &Bound<'py, PyAny>) -> PyResult<String> {
+        payload::encode(result).map_err(|error| match payload::not_waited_for(result) {
+            Some(error) => {
+                let place =
+                    self.ended_at().map_or_else(String::new, |place| format!(" The orchestrator returned at {place}"));
+                PyTypeError::new_err(format!("{}{place}", error.value(self.py)))
+            }
+            None => error,
+        })
+    }
+
+    /// What was called in this turn is not asked for by an orchestrator that has ended.
+    fn notice_lost_calls(&self) -> PyResult<()> {
+        let calls: Vec<_> = {
+            let orchestration = &self.context.get().lock(self.py).orchestration;
+            let calls = orchestration.unconfirmed().filter(|(_, call)| call.method != Method::SendEvent);
+            calls.map(|(id, call)| format!("{call} with ID={id}")).take(FEW_CALLS).collect()
+        };
+        if calls.is_empty() { Ok(()) } else { self.log.never_waited_for(self.about(), &calls, self.ended_at()) }
+    }
+
+    /// The line at which the user's code returned, or at which it begins.
+    fn ended_at(&self) -> Option<String> {
+        let frame = self.routine.as_ref().and_then(|routine| routine.frame.as_ref());
+        failures::ended_at(self.py, frame, self.function.as_ref())
     }
 }
 
