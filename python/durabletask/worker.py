@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 import logging
+import math
+import queue
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durabletask import _core, task
+from durabletask._worker import process
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.dispatcher import Dispatcher
-from durabletask._worker.options import ConcurrencyOptions, ReplayCacheOptions
+from durabletask._worker.logs import GuardedLogger
+from durabletask._worker.loop import ActivityLoop
+from durabletask._worker.options import ConcurrencyOptions, ReplayCacheOptions, seconds
 from durabletask._worker.registry import (
     ActivityNotRegisteredError,
     OrchestratorNotRegisteredError,
@@ -41,6 +50,7 @@ __all__ = [
 
 TInput = TypeVar("TInput")
 TOutput = TypeVar("TOutput")
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 # Packages built on this one look these up here under their old, underscored names.
 _Registry = Registry
@@ -74,6 +84,9 @@ class TaskHubGrpcWorker:
             worker.start()
             ...
 
+    A program that is nothing but a worker ends with `worker.run()`, or `await worker.serve()`. One that ends with
+    `worker.start()` goes on serving until Ctrl-C or SIGTERM, too; then what runs may end.
+
     While it runs it never gives up: when the sidecar goes away, it connects again as soon as it is
     back. Every work item is answered; what the code raises is reported to the sidecar as a failure.
     """
@@ -93,6 +106,7 @@ class TaskHubGrpcWorker:
         keepalive_interval: float = 30.0,
         replay_cache: ReplayCacheOptions | None = _DEFAULT_REPLAY_CACHE,
         payload_converter: PayloadConverter | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -114,9 +128,15 @@ class TaskHubGrpcWorker:
             replay_cache: How many orchestrators stay alive between their turns, so that a turn costs
                 what is new in it; None replays every turn from the start.
             payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
+            loop: Runs `async def` activities, so that they may use what belongs to the program's own
+                event loop; None: a loop on a thread of the worker's.
+
+        Raises:
+            TypeError: stop_timeout or keepalive_interval is no number.
+            ValueError: One of them is NaN.
         """
         self._registry = _Registry()
-        self._logger = shared.get_logger("worker", log_handler, log_formatter)
+        self._logger = GuardedLogger(shared.get_logger("worker", log_handler, log_formatter))
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
         self._replay_cache = replay_cache
         self._payload_converter = payload_converter
@@ -130,12 +150,15 @@ class TaskHubGrpcWorker:
             interceptors=chain or None,
             channel_options=channel_options,
             concurrency=self._concurrency_options,
-            stop_timeout=stop_timeout,
-            keepalive_interval=keepalive_interval,
+            stop_timeout=seconds("stop_timeout", stop_timeout),
+            keepalive_interval=seconds("keepalive_interval", keepalive_interval),
             stateful_history=replay_cache is not None,
+            idle_timeout=math.inf if replay_cache is None else replay_cache.limits[2],
         )
+        self._loop = loop
         self._lock = threading.RLock()  # a signal handler may call stop() at any time
         self._run: WorkerRun | None = None
+        self._watchers: list[Callable[[], object]] = []  # called when a run has ended
 
     @property
     def concurrency_options(self) -> ConcurrencyOptions:
@@ -153,27 +176,107 @@ class TaskHubGrpcWorker:
     ) -> None:
         self.stop()
 
-    def add_orchestrator(self, fn: task.Orchestrator[TInput, Any]) -> str:
-        """Register an orchestrator under its function's name, which is returned.
+    async def __aenter__(self) -> Self:
+        """Start it, without waiting for the sidecar: see `is_worker_ready`."""
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Stop it, while the event loop goes on."""
+        await asyncio.to_thread(self.stop)
+
+    def add_orchestrator(
+        self,
+        fn: task.Orchestrator[TInput, Any],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        is_latest: bool = False,
+    ) -> str:
+        """Register an orchestrator, and return the name under which it is called.
+
+        Args:
+            fn: The function.
+            name: Its name; None: the function's own.
+            version: Which version of the name this is. Instances go on with the version that they began with.
+            is_latest: Whether new instances run this version.
 
         Raises:
-            ValueError: The name is taken, or `fn` has none.
+            ValueError: The name or the version is taken, or there is none; or `is_latest` without a version.
             RuntimeError: The worker is running.
         """
         if self._run is not None:
             raise RuntimeError("Orchestrators cannot be added while the worker is running.")
-        return self._registry.add_orchestrator(fn)
+        if is_latest and version is None:
+            raise ValueError("is_latest says which version new instances run: it needs a version.")
+        return self._registry.add_orchestrator(fn, version, is_latest, name)
 
-    def add_activity(self, fn: task.Activity[TInput, Any]) -> str:
-        """Register an activity, which may be a coroutine function, under its name, and return that.
+    def add_activity(self, fn: task.Activity[TInput, Any], *, name: str | None = None) -> str:
+        """Register an activity, which may be a coroutine function, and return the name under which it is called.
+
+        Args:
+            fn: The function.
+            name: Its name; None: the function's own.
 
         Raises:
-            ValueError: The name is taken, or `fn` has none.
+            ValueError: The name is taken, or there is none.
             RuntimeError: The worker is running.
         """
         if self._run is not None:
             raise RuntimeError("Activities cannot be added while the worker is running.")
-        return self._registry.add_activity(fn)
+        return self._registry.add_activity(fn, name)
+
+    @overload
+    def orchestrator(self, fn: _Function, /) -> _Function: ...
+    @overload
+    def orchestrator(
+        self, /, *, name: str | None = None, version: str | None = None, is_latest: bool = False
+    ) -> Callable[[_Function], _Function]: ...
+    def orchestrator(
+        self,
+        fn: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        is_latest: bool = False,
+    ) -> Any:
+        """Register the decorated orchestrator, which stays what it is; arguments and errors are `add_orchestrator`'s.
+
+        @worker.orchestrator
+        def greet(ctx, name): ...
+
+        @worker.orchestrator(name="order", version="v2", is_latest=True)
+        def order_v2(ctx, order): ...
+        """
+
+        def register(function: _Function) -> _Function:
+            self.add_orchestrator(function, name=name, version=version, is_latest=is_latest)
+            return function
+
+        return _decorated(fn, register, "orchestrator")
+
+    @overload
+    def activity(self, fn: _Function, /) -> _Function: ...
+    @overload
+    def activity(self, /, *, name: str | None = None) -> Callable[[_Function], _Function]: ...
+    def activity(self, fn: Any = None, /, *, name: str | None = None) -> Any:
+        """Register the decorated activity, which stays what it is; arguments and errors are `add_activity`'s.
+
+        @worker.activity
+        async def charge(ctx, order): ...
+        """
+
+        def register(function: _Function) -> _Function:
+            self.add_activity(function, name=name)
+            return function
+
+        return _decorated(fn, register, "activity")
 
     def is_worker_ready(self) -> bool:
         """Whether the worker is running and its stream of work items is open."""
@@ -192,44 +295,96 @@ class TaskHubGrpcWorker:
         """Connect to the sidecar and begin to work, on threads of the worker's own.
 
         Args:
-            timeout: Seconds to wait for the connection.
+            timeout: Seconds to wait for the connection, `math.inf` for without end.
 
         Raises:
             RuntimeError: It is running already, or there is no connection when the time is up; then
                 nothing is left running.
+            TypeError: timeout is no number.
+            ValueError: It is negative or NaN.
         """
-        with self._lock:
-            if self._run is not None:
-                raise RuntimeError("The worker is already running.")
-            cache = self._replay_cache
-            converter = self._payload_converter
-            self._executor = _core.Executor(
-                TypedOrchestrators(self._registry, converter),
-                self._logger,
-                _context_class(converter),
-                replay_cache=None if cache is None else cache.limits,
-            )
-            dispatcher = Dispatcher(
-                self._executor,
-                ActivityExecutor(self._registry, self._logger, converter),
-                self._concurrency_options,
-                self._logger,
-            )
-            run = self._run = WorkerRun(self._settings, dispatcher, self._logger)
-        address = self._settings.host_address
-        self._logger.info("Starting gRPC worker that connects to %s", address)
-        if run.start(timeout):
-            return
-        stopped = run.stopping
+        timeout = seconds("timeout", timeout, least=0.0)
+        run = self._begin()
+        try:
+            if run.wait(timeout):
+                return
+            stopped = run.stopping
+        except BaseException:  # Ctrl-C
+            self._end(run)
+            raise
         self._end(run)
         if stopped:
             raise RuntimeError("The worker was stopped while it was starting.")
+        address = self._settings.host_address
         raise RuntimeError(
             f"Failed to establish work item stream connection within {timeout:g} seconds: "
             f"no answer from a sidecar at {address}"
             + (f" ({run.trouble})" if run.trouble else "")
             + shared.hint_about_port(address)
         )
+
+    def run(self) -> int:
+        """Work until SIGINT (Ctrl-C) or SIGTERM, then let what runs end; a second signal ends the process at once.
+
+        For the main thread of a program that is nothing but a worker: `sys.exit(worker.run())`. It waits for the
+        sidecar as long as it takes. In other threads, where signals do not arrive, it works until `stop()`.
+
+        Returns:
+            The exit code: 0 if all that ran has ended, 1 if some of it still ran after `stop_timeout`.
+
+        Raises:
+            RuntimeError: It is running already.
+        """
+        ends: queue.SimpleQueue[int] = queue.SimpleQueue()
+        signals: list[int] = []
+
+        def on_signal(signum: int) -> None:
+            if signals:
+                process.die(signum)
+            signals.append(signum)
+            ends.put(signum)
+
+        with process.stop_signals(on_signal), self._watched(lambda: ends.put(0)):
+            run = self._begin()
+            try:
+                process.wait_for(ends)
+            finally:
+                if signals:
+                    self._say_signal(signals[0])
+                ended = self._end(run)
+        return 0 if ended else 1
+
+    async def serve(self) -> int:
+        """What `run()` does, inside a running event loop. Cancelling it lets what runs end, too.
+
+        Returns:
+            The exit code: 0 if all that ran has ended, 1 if some of it still ran after `stop_timeout`.
+
+        Raises:
+            RuntimeError: It is running already.
+        """
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        signals: list[int] = []
+
+        def on_signal(signum: int) -> None:
+            if signals:
+                process.die(signum)
+            signals.append(signum)
+            loop.call_soon_threadsafe(ended.set)
+
+        with (
+            process.stop_signals(on_signal),
+            self._watched(lambda: loop.call_soon_threadsafe(ended.set)),
+        ):
+            run = self._begin()
+            try:
+                await ended.wait()
+            finally:
+                if signals:
+                    self._say_signal(signals[0])
+                stopped = await asyncio.shield(asyncio.to_thread(self._end, run))
+        return 0 if stopped else 1
 
     def stop(self) -> None:
         """Stop taking work, wait up to `stop_timeout` seconds for what runs, and disconnect.
@@ -244,8 +399,82 @@ class TaskHubGrpcWorker:
         self._end(run)
         self._logger.info("Worker shutdown completed")
 
-    def _end(self, run: WorkerRun) -> None:
-        run.stop()
+    def _begin(self) -> WorkerRun:
         with self._lock:
-            if self._run is run:
-                self._run = None
+            if self._run is not None:
+                raise RuntimeError("The worker is already running.")
+            if why_not := process.why_not_after_fork():
+                raise RuntimeError(why_not)
+            cache = self._replay_cache
+            converter = self._payload_converter
+            # Every execution and every activity begins with what is set here and now.
+            context = contextvars.copy_context()
+            self._executor = _core.Executor(
+                TypedOrchestrators(self._registry, converter),
+                self._logger,
+                _context_class(converter),
+                replay_cache=None if cache is None else cache.limits,
+                context=context,
+            )
+            dispatcher = Dispatcher(
+                self._executor,
+                ActivityExecutor(self._registry, self._logger, converter),
+                self._concurrency_options,
+                self._logger,
+                context=context,
+                loop=ActivityLoop("durabletask-activity-loop", self._loop),
+            )
+            run = self._run = WorkerRun(self._settings, dispatcher, self._logger)
+            process.enter(self, self._logger)
+        try:
+            self._logger.info(
+                "Starting gRPC worker that connects to %s", self._settings.host_address
+            )
+            run.start()
+        except BaseException:
+            self._end(run)
+            raise
+        return run
+
+    def _end(self, run: WorkerRun) -> bool:
+        try:
+            return run.stop()
+        finally:
+            with self._lock:
+                if self._run is run:
+                    self._run = None
+                    process.leave(self)
+            for watcher in self._watchers:
+                watcher()
+
+    def forget_parent(self) -> Any:
+        """Be new, in a process that was forked: called by `_worker.process`, of no use to programs."""
+        inherited = None if self._run is None else (self._run, self._executor)
+        self._lock, self._run, self._executor = threading.RLock(), None, None
+        self._watchers = []
+        return inherited
+
+    @contextlib.contextmanager
+    def _watched(self, watcher: Callable[[], object]) -> Iterator[None]:
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
+
+    def _say_signal(self, signum: int) -> None:
+        self._logger.info(
+            "%s: stopping when what runs has ended, after %g seconds at most; once more to stop at once.",
+            signal.Signals(signum).name,
+            self._settings.stop_timeout,
+        )
+
+
+def _decorated(fn: Any, register: Callable[[Any], Any], kind: str) -> Any:
+    if fn is None:
+        return register
+    if not callable(fn):
+        raise TypeError(
+            f"@worker.{kind} takes a function, or keyword arguments as in @worker.{kind}(name=...); found {fn!r}"
+        )
+    return register(fn)

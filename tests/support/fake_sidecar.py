@@ -27,6 +27,7 @@ def activity_item(
     task_id: int = 1,
     instance_id: str = "instance",
     token: str = "token",
+    execution: str = "execution",
 ) -> bytes:
     """Encode the work item of an activity."""
     request = wire.message(
@@ -34,7 +35,7 @@ def activity_item(
         (3, wire.text(input)),
         (4, wire.message((1, instance_id))),
         (5, task_id),
-        (7, "execution"),
+        (7, execution),
     )
     return wire.message((2, request), (10, token))
 

@@ -79,7 +79,7 @@ def test_an_orchestrator_without_version_hides_versions(registry: worker._Regist
 
 
 def test_default_concurrency_follows_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("durabletask._worker.options.usable_processors", lambda: 3)
     options = worker.ConcurrencyOptions()
     assert options.maximum_concurrent_activity_work_items == 300
     assert options.maximum_concurrent_orchestration_work_items == 300

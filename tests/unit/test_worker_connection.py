@@ -242,34 +242,6 @@ def test_malformed_work_items_are_answered_and_the_worker_goes_on(
     assert "Dropped a work item of 3 bytes that cannot be answered" in caplog.text
 
 
-def test_results_of_a_lost_stream_are_dropped_since_the_work_is_handed_out_again(
-    sidecar: FakeSidecar, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    entered, leave = threading.Event(), threading.Event()
-
-    def slow(ctx: Any, value: Any) -> Any:
-        if value == 1:
-            entered.set()
-            leave.wait(SOON)
-        return value
-
-    make_worker(slow).start()
-    sidecar.send(activity_item("slow", "1"))
-    assert entered.wait(SOON)
-    sidecar.end_stream()
-    sidecar.wait_for_streams(2)
-    leave.set()
-    sidecar.send(activity_item("slow", "2"))
-    _, response = sidecar.completion()
-    assert wire.string(response, 3, 1) == "2"
-    deadline = time.monotonic() + SOON
-    while "Dropped the result of activity 'slow#1'" not in caplog.text:
-        assert time.monotonic() < deadline, "the late result was neither reported nor dropped"
-        time.sleep(0.01)
-    assert sidecar.completions.empty()
-
-
 def test_an_orchestration_whose_events_are_malformed_fails_under_its_id(
     sidecar: FakeSidecar, make_worker: MakeWorker
 ) -> None:

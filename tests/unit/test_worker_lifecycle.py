@@ -189,7 +189,8 @@ def test_an_activity_may_stop_the_worker(sidecar: FakeSidecar) -> None:
     assert not worker.is_worker_ready()
 
 
-def test_activities_run_within_their_limit(sidecar: FakeSidecar) -> None:
+@pytest.mark.parametrize("kind", ["threads", "coroutines"])
+def test_activities_run_within_their_limit(sidecar: FakeSidecar, kind: str) -> None:
     limit, together, most = 3, 0, 0
     lock, leave = threading.Lock(), threading.Event()
     full = threading.Semaphore(0)
@@ -207,17 +208,16 @@ def test_activities_run_within_their_limit(sidecar: FakeSidecar) -> None:
     async def count_async(ctx: Any, _: Any) -> None:
         await asyncio.to_thread(count, ctx, None)
 
+    activity: Any = count if kind == "threads" else count_async
     with TaskHubGrpcWorker(
         host_address=sidecar.address,
         log_handler=logging.NullHandler(),
         concurrency_options=ConcurrencyOptions(limit, 1, 16),
     ) as worker:
-        worker.add_activity(count)
-        worker.add_activity(count_async)
+        worker.add_activity(activity)
         worker.start()
-        for number in range(4):
-            sidecar.send(activity_item("count", task_id=number))
-            sidecar.send(activity_item("count_async", task_id=number))
+        for number in range(8):
+            sidecar.send(activity_item(activity.__name__, task_id=number))
         for _ in range(limit):
             assert full.acquire(timeout=SOON)
         assert not full.acquire(timeout=0.1), "an activity began beyond the limit"
@@ -225,6 +225,35 @@ def test_activities_run_within_their_limit(sidecar: FakeSidecar) -> None:
         for _ in range(8):
             sidecar.completion()
     assert most == limit
+
+
+def test_an_asynchronous_activity_does_not_wait_behind_others(
+    sidecar: FakeSidecar,
+) -> None:
+    leave = threading.Event()
+
+    def sleep(ctx: Any, _: Any) -> None:
+        leave.wait(SOON)
+
+    async def quick(ctx: Any, value: Any) -> Any:
+        return value
+
+    with TaskHubGrpcWorker(
+        host_address=sidecar.address,
+        log_handler=logging.NullHandler(),
+        concurrency_options=ConcurrencyOptions(2, 1, 1),
+    ) as worker:
+        worker.add_activity(sleep)
+        worker.add_activity(quick)
+        worker.start()
+        for number in range(20):
+            sidecar.send(activity_item("sleep", task_id=number))
+        sidecar.send(activity_item("quick", "7", task_id=99))
+        _, response = sidecar.completion()
+        assert wire.string(response, 3, 1) == "7"
+        leave.set()
+        for _ in range(20):
+            sidecar.completion()
 
 
 def test_activities_that_sleep_do_not_hold_up_orchestrations(sidecar: FakeSidecar) -> None:
@@ -346,21 +375,6 @@ def test_an_unregistered_activity_fails_by_name(
     assert wire.string(response, 4, 2) == "Activity function named 'Bogus' was not registered!"
 
 
-def test_a_worker_that_was_never_stopped_does_not_keep_the_interpreter(
-    sidecar: FakeSidecar,
-) -> None:
-    program = (
-        "import sys, time\n"
-        "from durabletask.worker import TaskHubGrpcWorker\n"
-        "worker = TaskHubGrpcWorker(host_address=sys.argv[1])\n"
-        "def sleep(ctx, _): time.sleep(60)\n"
-        "worker.add_activity(sleep)\n"
-        "worker.start()\n"
-    )
-    sidecar.send(activity_item("sleep"))
-    subprocess.run([sys.executable, "-c", program, sidecar.address], check=True, timeout=30)
-
-
 def test_a_worker_may_be_stopped_while_it_starts() -> None:
     with FakeSidecar() as gone:
         address = gone.address
@@ -391,6 +405,8 @@ def test_a_turn_that_breaks_the_engine_is_answered(
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
         def expire_idle(self) -> None: ...
+
+        def clear_replay_cache(self) -> None: ...
 
         def execute_work_item(self, item: bytes, fetch_history: Any) -> bytes:
             raise BaseException("panic")  # as PyO3 raises panics

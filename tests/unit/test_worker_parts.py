@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 import time
@@ -188,7 +189,7 @@ def test_the_loop_runs_many_coroutines_on_one_thread_at_once() -> None:
         ended.release()
 
     for _ in range(together):
-        loop.run(meet, note)
+        loop.run(meet, note, contextvars.copy_context())
     for _ in range(together):
         assert ended.acquire(timeout=SOON)
     assert threads == {"test-loop"}
@@ -204,7 +205,7 @@ def test_closing_the_loop_cancels_what_runs() -> None:
         began.set()
         await asyncio.Event().wait()
 
-    loop.run(forever, lambda _, error: errors.append(error))
+    loop.run(forever, lambda _, error: errors.append(error), contextvars.copy_context())
     assert began.wait(SOON)
     assert loop.close(SOON)
     assert [type(error) for error in errors] == [asyncio.CancelledError]

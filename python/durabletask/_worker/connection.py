@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,7 +27,33 @@ _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
     # The reader itself waits for the network, without a thread between: a third less per work item.
     (ChannelOptions.SingleThreadedUnaryStream, 1),
+    # Pauses between attempts are the worker's own affair; gRPC's grow up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
 )
+
+_RECEIVE_LIMIT = "grpc.max_receive_message_length"
+
+
+def without_receive_limit(
+    options: Sequence[tuple[str, Any]] | None, logger: logging.Logger
+) -> list[tuple[str, Any]]:
+    """The channel options of a worker: those of the program, but for a limit on what is received.
+
+    A work item that does not fit through is sent again and again, and everything behind it waits; the same goes for a
+    history that has to be fetched.
+    """
+    limit = dict(options or ()).get(_RECEIVE_LIMIT, -1)
+    if limit != -1:
+        logger.warning(
+            "The channel option %s=%s does not apply to the worker: a history that is larger could "
+            "never be replayed, and would hold up all others.",
+            _RECEIVE_LIMIT,
+            limit,
+        )
+    kept = [option for option in options or () if option[0] != _RECEIVE_LIMIT]
+    return [*_CHANNEL_OPTIONS, *kept, (_RECEIVE_LIMIT, -1)]
 
 
 class Connection:
@@ -37,13 +64,13 @@ class Connection:
         host_address: str,
         secure_channel: bool,
         interceptors: Sequence[Any] | None,
-        channel_options: Sequence[tuple[str, Any]] | None,
+        channel_options: Sequence[tuple[str, Any]],
         *,
         stateful_history: bool,
     ):
         self._capabilities = (_STATEFUL_HISTORY,) if stateful_history else ()
-        options = [*_CHANNEL_OPTIONS, *(channel_options or ())]
-        self._channel = open_channel(host_address, secure_channel, interceptors, options)
+        self._channel = open_channel(host_address, secure_channel, interceptors, channel_options)
+        _leave_out_of_forks(self._channel)
         self._hello: Any = self._channel.unary_unary(path("Hello"))
         self._work_items: Any = self._channel.unary_stream(path("GetWorkItems"))
         self._history: Any = self._channel.unary_unary(path("GetInstanceHistory"))
@@ -99,11 +126,9 @@ class Connection:
         self._completions[kind](response, timeout=timeout)
 
     def abandon(self, reason: str) -> None:
-        """Give the stream up from another thread: `items` ends, and `why_abandoned` says why."""
+        """Give the connection up from another thread: `items` ends, and `why_abandoned` says why."""
         self._abandoned = reason
-        stream = self._stream
-        if stream is not None:
-            stream.cancel()
+        self.close()
 
     @property
     def why_abandoned(self) -> str | None:
@@ -111,12 +136,43 @@ class Connection:
         return self._abandoned
 
     def close(self) -> None:
-        """End everything: calls in progress fail, and those who wait for the end go on."""
+        """End everything: calls in progress fail, and those who wait for the end go on.
+
+        The stream is ended by its channel and not by its own `cancel`: that hides from the reader what gRPC still has
+        to say about the stream, and what nobody reads keeps the socket open.
+        """
         self._ended.set()
-        if self._stream is not None:
-            self._stream.cancel()
         # A replaced channel may raise here. There is nothing left to lose.
         try:
             self._channel.close()
         except Exception:
             return
+
+    def finish(self) -> None:
+        """The same for the reader itself, which is done with `items`."""
+        self.close()
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            for _ in stream:  # see `close`: to its end
+                pass
+        except Exception:
+            return
+
+
+def _leave_out_of_forks(channel: Any) -> None:
+    """Have gRPC not touch a channel in forked children.
+
+    With GRPC_ENABLE_FORK_SUPPORT it cancels there what runs on each channel, and hangs in `fork()` on a stream that a
+    thread of the parent reads. The child knows by itself that nothing of this is its own.
+    """
+    try:
+        from grpc._cython.cygrpc import (  # type: ignore[import-not-found,unused-ignore]
+            fork_unregister_channel,
+        )
+    except ImportError:
+        return
+    while channel is not None:
+        fork_unregister_channel(channel)
+        channel = getattr(channel, "_channel", None)  # below interceptors

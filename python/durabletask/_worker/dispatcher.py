@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import grpc
 
 from durabletask import _core
 from durabletask._transport import describe
 from durabletask._worker.activities import ActivityExecutor
+from durabletask._worker.calls import ActivityCalls
 from durabletask._worker.connection import Connection
 from durabletask._worker.failures import failure_chain
 from durabletask._worker.intake import Intake, Lane
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.options import ConcurrencyOptions
 from durabletask._worker.pool import ThreadPool
+from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
 
 # Work items that have arrived and may not begin yet. Generous, since a sidecar may take a reader
@@ -46,20 +47,8 @@ class TurnExecutor(Protocol):
     def expire_idle(self) -> None:
         """Let go of orchestrators that have not had a turn for too long."""
 
-
-class Received(NamedTuple):
-    """A work item, and the connection it has to be answered on; `data` is kept for turns only."""
-
-    connection: Connection
-    item: _core.WorkItem
-    data: bytes
-
-    @property
-    def subject(self) -> str:
-        """What the log calls it."""
-        if self.item.kind == "activity":
-            return f"activity '{self.item.name}#{self.item.task_id}' of '{self.item.instance_id}'"
-        return f"a turn of '{self.item.instance_id}'"
+    def clear_replay_cache(self) -> None:
+        """Let go of all orchestrators."""
 
 
 class Dispatcher:
@@ -71,9 +60,12 @@ class Dispatcher:
         activities: ActivityExecutor,
         concurrency: ConcurrencyOptions,
         logger: logging.Logger,
+        *,
+        context: contextvars.Context,
+        loop: ActivityLoop,
     ):
+        """Activities run in copies of `context`, the asynchronous ones on `loop`, which is closed with this."""
         self._turns = turns
-        self._activities = activities
         self._logger = logger
         self._stopping = False
         # The connection of a turn that was left unanswered, and when to ask for it again at the earliest.
@@ -86,12 +78,20 @@ class Dispatcher:
         self._turn_threads = ThreadPool("durabletask-orchestrator", threads, logger)
         self._activity_threads = ThreadPool("durabletask-activity", threads, logger)
         self._report_threads = ThreadPool("durabletask-report", _REPORTERS, logger)
-        self._loop = ActivityLoop("durabletask-activity-loop")
+        self._loop = loop
+        self._calls = ActivityCalls(
+            activities, self._activity_threads, self._report_threads, loop, context, logger
+        )
+        # Three lanes: an activity that needs no thread does not queue up behind those that wait for one.
+        activity_limit = concurrency.maximum_concurrent_activity_work_items
         self._turn_lane: Lane[Received] = self._intake.add_lane(
             concurrency.maximum_concurrent_orchestration_work_items, self._start_turn
         )
-        self._activity_lane: Lane[Received] = self._intake.add_lane(
-            concurrency.maximum_concurrent_activity_work_items, self._start_activity
+        self._threaded_lane: Lane[Received] = self._intake.add_lane(
+            activity_limit, self._start_threaded
+        )
+        self._awaited_lane: Lane[Received] = self._intake.add_lane(
+            activity_limit, self._start_awaited
         )
 
     def dispatch(self, connection: Connection, data: bytes) -> None:
@@ -102,7 +102,10 @@ class Dispatcher:
             self._intake.admit(self._turn_lane, received, len(data))
         elif item.kind == "activity":
             received = Received(connection, item, b"")  # decoded already
-            self._intake.admit(self._activity_lane, received, len(data))
+            if self._calls.joins(received):
+                return
+            lane = self._awaited_lane if self._calls.is_async(received) else self._threaded_lane
+            self._intake.admit(lane, received, len(data))
         elif item.problem is not None:
             self._logger.error(
                 "Dropped a work item of %d bytes that cannot be answered: %s",
@@ -111,8 +114,9 @@ class Dispatcher:
             )
 
     def expire_idle(self) -> None:
-        """Let go of orchestrators that have not had a turn for too long; ask for unanswered turns again."""
+        """Let go of what has been kept for too long; ask for unanswered turns again."""
         self._turns.expire_idle()
+        self._calls.expire()
         self._ask_again()
 
     def _ask_again(self) -> None:
@@ -135,16 +139,25 @@ class Dispatcher:
     def drain(self, timeout: float) -> int:
         """Begin nothing more; wait up to `timeout` seconds for what runs. How many still run?"""
         self._intake.close()
+        if self._loop.is_current() and self._awaited_lane.running:
+            self._logger.warning(
+                "stop() is called on the event loop that runs activities, so that they can not end meanwhile and are "
+                "cancelled: use `async with worker`, or `await asyncio.to_thread(worker.stop)`."
+            )
+            timeout = 0.0
         return self._intake.wait_idle(timeout)
 
     def close(self, timeout: float) -> bool:
         """End the threads; False if some still run user code after `timeout` seconds each."""
         self._stopping = True
+        self._calls.stop()
         self._intake.close()
         pools = (self._turn_threads, self._activity_threads, self._report_threads)
         for pool in pools:
             pool.close()
         ended = [self._loop.close(timeout), *(pool.join(timeout) for pool in pools)]
+        # What waits for more turns gets none here: its `finally` blocks run now, not wherever it is let go of later.
+        self._turns.clear_replay_cache()
         return all(ended)
 
     # Orchestrations
@@ -165,8 +178,8 @@ class Dispatcher:
                 self._logger.error(
                     "The work item for %s is malformed: %s", received.subject, problem
                 )
-                response = _turn_failure(received, _malformed(problem))
-            self._report(received, response, _turn_failure)
+                response = _turn_failure(received, malformed(problem))
+            self._report(received, response)
         except (KeyboardInterrupt, SystemExit, MemoryError) as error:
             # Not the orchestration's end, whoever raised it: this process is to end, or has no room.
             self._unanswered = received.connection
@@ -179,8 +192,10 @@ class Dispatcher:
         except BaseException as error:  # a panic of the engine, too
             self._logger.exception("An error occurred while running %s", received.subject)
             response = _turn_failure(received, failure_chain(error))
-            self._report(received, response, _turn_failure)
+            self._report(received, response)
         finally:
+            if self._stopping:  # too late for `close` to see
+                self._turns.clear_replay_cache()
             self._intake.done(self._turn_lane)
 
     def _execute_turn(self, received: Received) -> bytes | None:
@@ -201,112 +216,34 @@ class Dispatcher:
             connection.abandon("a history is needed whole")
             return None
 
-    # Activities
-
-    def _start_activity(self, received: Received) -> None:
-        item = received.item
-        if item.problem is None and self._activities.is_async(item.name):
-            self._loop.run(partial(self._await_call, received), partial(self._awaited, received))
-        else:
-            self._activity_threads.submit(partial(self._run_activity, received))
-
-    def _run_activity(self, received: Received) -> None:
-        """Run a synchronous activity on this thread; what it returns may still be to be awaited."""
-        if not received.connection.alive():
-            self._intake.done(self._activity_lane)
-            return
-        item = received.item
-        try:
-            if item.problem is not None:
-                self._logger.error(
-                    "The work item for %s is malformed: %s", received.subject, item.problem
-                )
-                response = _activity_failure(received, _malformed(item.problem))
-            else:
-                result = self._call(received)
-                if inspect.isawaitable(result):
-                    self._loop.run(lambda: result, partial(self._awaited, received))
-                    return
-                response = self._activity_result(received, result)
-        except BaseException as error:  # SystemExit, too: it is the activity's, not the worker's
-            response = self._activity_raised(received, error)
-        self._report_activity(received, response)
-
-    def _call(self, received: Received) -> Any:
-        item = received.item
-        return self._activities.call(
-            item.instance_id,
-            item.name,
-            item.task_id,
-            item.input,
-            item.task_execution_id,
-            item.propagated_history,
-        )
-
-    async def _await_call(self, received: Received) -> Any:
-        return await self._call(received)
-
-    def _awaited(self, received: Received, result: Any, error: BaseException | None) -> None:
-        """Called on the event loop when an asynchronous activity has ended."""
-        if isinstance(error, asyncio.CancelledError) and self._stopping:
-            self._intake.done(self._activity_lane)  # not its end: the sidecar hands it out again
-            return
-        self._report_threads.submit(partial(self._report_awaited, received, result, error))
-
-    def _report_awaited(self, received: Received, result: Any, error: BaseException | None) -> None:
-        if error is None:
-            try:
-                response = self._activity_result(received, result)
-            except Exception as unwritable:
-                response = self._activity_raised(received, unwritable)
-        else:
-            response = self._activity_raised(received, error)
-        self._report_activity(received, response)
-
-    def _activity_result(self, received: Received, result: Any) -> bytes:
-        item = received.item
-        encoded = self._activities.encode(item.name, result)
-        return _core.encode_activity_result(
-            item.instance_id, item.task_id, item.completion_token, encoded
-        )
-
-    def _activity_raised(self, received: Received, error: BaseException) -> bytes:
-        self._logger.debug("%s failed: %r", received.subject, error)
-        return _activity_failure(received, failure_chain(error))
-
-    def _report_activity(self, received: Received, response: bytes) -> None:
-        try:
-            self._report(received, response, _activity_failure)
-        finally:
-            self._intake.done(self._activity_lane)
-
-    def _report(
-        self,
-        received: Received,
-        response: bytes,
-        failure: Callable[[Received, Sequence[_core.FailureLink]], bytes],
-    ) -> None:
-        report(
+    def _report(self, received: Received, response: bytes) -> None:
+        answered = report(
             received.connection,
-            received.item.kind,
+            "orchestrator",
             response,
-            too_large=lambda message: failure(received, [("RuntimeError", message, None, True)]),
+            too_large=lambda message: _turn_failure(
+                received, [("RuntimeError", message, None, True)]
+            ),
             subject=received.subject,
             logger=self._logger,
         )
+        if not answered:
+            self._logger.info(
+                "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
+                received.subject,
+            )
 
+    # Activities
 
-def _malformed(problem: str) -> list[_core.FailureLink]:
-    return [("ValueError", f"The work item is malformed: {problem}", None, False)]
+    def _start_threaded(self, received: Received) -> None:
+        done = partial(self._intake.done, self._threaded_lane)
+        self._calls.start(received, done, awaited=False)
+
+    def _start_awaited(self, received: Received) -> None:
+        done = partial(self._intake.done, self._awaited_lane)
+        self._calls.start(received, done, awaited=True)
 
 
 def _turn_failure(received: Received, chain: Sequence[_core.FailureLink]) -> bytes:
     item = received.item
     return _core.encode_orchestrator_failure(item.instance_id, item.completion_token, chain)
-
-
-def _activity_failure(received: Received, chain: Sequence[_core.FailureLink]) -> bytes:
-    item = received.item
-    return _core.encode_activity_failure(
-        item.instance_id, item.task_id, item.completion_token, chain
-    )

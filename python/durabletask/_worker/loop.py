@@ -3,44 +3,81 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 
 class ActivityLoop:
-    """An event loop on a daemon thread of its own, started at first use."""
+    """An event loop on a daemon thread of its own, started at first use; or the program's own loop."""
 
-    def __init__(self, name: str):
-        """`name` is the thread's."""
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None):
+        """`name` is the thread's; `loop` runs elsewhere, and goes on when this is closed."""
         self._name = name
+        self._given = loop
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(
-        self, make: Callable[[], Awaitable[Any]], ended: Callable[[Any, BaseException | None], None]
+        self,
+        make: Callable[[], Awaitable[Any]],
+        ended: Callable[[Any, BaseException | None], None],
+        context: contextvars.Context,
     ) -> None:
-        """Await what `make` returns, on the loop; then call `ended` with result and exception.
+        """Await what `make` returns, on the loop, in a copy of a context; then call `ended` with result and exception.
 
         `ended` is not to block.
+
+        Raises:
+            RuntimeError: The program's loop is closed.
         """
-        self._started().call_soon_threadsafe(self._begin, make, ended)
+        self._started().call_soon_threadsafe(self._begin, make, ended, context)
+
+    def is_current(self) -> bool:
+        """Whether this is called on the program's own loop, which runs nothing as long as it is kept here."""
+        try:
+            return self._given is not None and asyncio.get_running_loop() is self._given
+        except RuntimeError:
+            return False
 
     def close(self, timeout: float) -> bool:
-        """Cancel what runs and end the thread; False if it lives on after `timeout` seconds."""
+        """Cancel what runs and end the thread; False if something lives on after `timeout` seconds."""
+        if self._given is not None:
+            return self._leave(self._given, timeout)
         with self._lock:
             loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        if loop is None or thread is None or not thread.is_alive():
             return True
-        loop.call_soon_threadsafe(self._cancel_all)
+        try:
+            loop.call_soon_threadsafe(self._stop)
+        except RuntimeError:  # closed meanwhile
+            return True
         if thread is threading.current_thread():
             return False
         thread.join(timeout)
         return not thread.is_alive()
 
+    def _leave(self, loop: asyncio.AbstractEventLoop, timeout: float) -> bool:
+        """Cancel what runs on the program's loop, and wait for it to end there."""
+        if self.is_current():
+            self._cancel_all()
+            return not self._tasks
+        try:
+            loop.call_soon_threadsafe(self._cancel_all)
+        except RuntimeError:  # closed: nothing runs on it
+            return True
+        deadline = time.monotonic() + timeout
+        while self._tasks and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return not self._tasks
+
     def _started(self) -> asyncio.AbstractEventLoop:
+        if self._given is not None:
+            return self._given
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -61,9 +98,15 @@ class ActivityLoop:
             loop.close()
 
     def _begin(
-        self, make: Callable[[], Awaitable[Any]], ended: Callable[[Any, BaseException | None], None]
+        self,
+        make: Callable[[], Awaitable[Any]],
+        ended: Callable[[Any, BaseException | None], None],
+        context: contextvars.Context,
     ) -> None:
-        task = asyncio.get_running_loop().create_task(self._await(make, ended))
+        # A task takes a copy of the context in which it is made. The context itself is not entered: another thread may
+        # be in it.
+        loop = asyncio.get_running_loop()
+        task = context.copy().run(loop.create_task, self._await(make, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -77,10 +120,13 @@ class ActivityLoop:
         else:
             ended(result, None)
 
+    def _stop(self) -> None:
+        self._cancel_all()
+        asyncio.get_running_loop().stop()
+
     def _cancel_all(self) -> None:
         for task in self._tasks:
             task.cancel()
-        asyncio.get_running_loop().stop()
 
     async def _drain(self) -> None:
         if self._tasks:

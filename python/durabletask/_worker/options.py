@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 
 class ConcurrencyOptions:
@@ -23,19 +27,21 @@ class ConcurrencyOptions:
         """Set bounds; None takes the default.
 
         Args:
-            maximum_concurrent_activity_work_items: Activities in progress; 100 for each processor.
-                `async def` activities reach it on one event loop, other activities need a thread
-                each.
+            maximum_concurrent_activity_work_items: Activities in progress, `async def` activities and
+                others counted apart, so that neither waits for the other; 100 for each processor.
+                `async def` activities reach it on one event loop, others need a thread each.
             maximum_concurrent_orchestration_work_items: Orchestrator turns in progress; 100 for
                 each processor.
             maximum_thread_pool_workers: Threads for activities, and as many for orchestrator turns,
                 started when needed; the number of processors and 4.
 
+        Processors are those that this process may use, by its affinity and by the quota of its container.
+
         Raises:
             ValueError: A bound is less than 1.
 
         """
-        processors = os.cpu_count() or 1
+        processors = usable_processors()
         self.maximum_concurrent_activity_work_items = _bound(
             "maximum_concurrent_activity_work_items",
             maximum_concurrent_activity_work_items,
@@ -88,6 +94,68 @@ class ReplayCacheOptions:
         idle = self.idle_timeout
         seconds = idle.total_seconds() if isinstance(idle, timedelta) else float(idle)
         return self.max_instances, self.max_bytes, seconds
+
+
+def seconds(name: str, value: Any, *, least: float = -math.inf) -> float:
+    """A number of seconds, `inf` for without end.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is NaN, or less than it may be.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if math.isnan(value) or value < least:
+        raise ValueError(f"{name} must be a number of seconds, {least:g} or more, not {value!r}")
+    return float(value)
+
+
+def usable_processors(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors this process may use at a time, by its affinity and by the quotas of its cgroups."""
+    if sys.platform == "linux":
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    for quota in _quotas(proc, cgroups):
+        processors = min(processors, math.ceil(quota))
+    return max(processors, 1)
+
+
+def _quotas(proc: Path, cgroups: Path) -> list[float]:
+    """The processors that each cgroup on the way to this process allows, of version 2 and of version 1."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        return []
+    quotas = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            mounts = [cgroups, cgroups / "unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [cgroups / controllers, cgroups / "cpu"]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for mount in mounts:
+            # A container may see its own cgroup as the root, under a path that exists outside only.
+            for depth in range(len(parts) + 1):
+                quotas.append(_quota(mount.joinpath(*parts[:depth])))
+    return [quota for quota in quotas if quota is not None]
+
+
+def _quota(cgroup: Path) -> float | None:
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu.cfs_period_us").read_text()
+        allowed = float(quota) / float(period)  # "max", and -1, are none
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+    return allowed if allowed > 0 else None
 
 
 def _bound(name: str, value: int | None, default: int) -> int:

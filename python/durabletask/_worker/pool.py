@@ -29,9 +29,10 @@ class ThreadPool:
         self._idle: deque[None] = deque()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._closed = False
 
     def submit(self, job: _Job) -> None:
-        """Run `job` soon. It is not to raise: if it does, the log says so."""
+        """Run `job` soon; never, once the pool is closed. It is not to raise: if it does, the log says so."""
         self._jobs.put(job)
         try:
             self._idle.pop()
@@ -40,7 +41,8 @@ class ThreadPool:
 
     def _grow(self) -> None:
         with self._lock:
-            if len(self._threads) < self._size:
+            # A thread that is started after `close` would find nobody to end it.
+            if len(self._threads) < self._size and not self._closed:
                 name = f"{self._name}-{len(self._threads) + 1}"
                 thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._threads.append(thread)
@@ -49,6 +51,9 @@ class ThreadPool:
     def close(self) -> None:
         """Let each thread end after its job; jobs not yet begun may be left undone."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             for _ in self._threads:
                 self._jobs.put(None)
 

@@ -57,11 +57,12 @@ class Registry:
         fn: task.Orchestrator[Any, Any],
         version_name: str | None = None,
         is_latest: bool = False,
+        name: str | None = None,
     ) -> str:
-        """Register an orchestrator under its function's name, and return the name."""
+        """Register an orchestrator under a name, by default its function's, and return the name."""
         if fn is None:
             raise ValueError("An orchestrator function argument is required.")
-        name = task.get_name(fn)
+        name = task.get_name(fn) if name is None else name
         self.add_named_orchestrator(name, fn, version_name, is_latest)
         return name
 
@@ -116,11 +117,11 @@ class Registry:
             )
         return versions[version], version
 
-    def add_activity(self, fn: task.Activity[Any, Any]) -> str:
-        """Register an activity under its function's name, and return the name."""
+    def add_activity(self, fn: task.Activity[Any, Any], name: str | None = None) -> str:
+        """Register an activity under a name, by default its function's, and return the name."""
         if fn is None:
             raise ValueError("An activity function argument is required.")
-        name = task.get_name(fn)
+        name = task.get_name(fn) if name is None else name
         self.add_named_activity(name, fn)
         return name
 

@@ -22,11 +22,10 @@ def report(
     too_large: Callable[[str], bytes],
     subject: str,
     logger: logging.Logger,
-) -> None:
-    """Report one result.
+) -> bool:
+    """Report one result. False: the stream has ended, and the sidecar hands the work out again.
 
-    Failures of the connection are tried again while its stream lives. When the stream has ended,
-    the sidecar hands the work out again, and the result is dropped. A result that is too large for
+    Failures of the connection are tried again while its stream lives. A result that is too large for
     the channel is replaced once, by a failure.
 
     Args:
@@ -42,7 +41,7 @@ def report(
     while connection.alive():
         try:
             connection.complete(kind, response, _CALL_TIMEOUT)
-            return
+            return True
         except ValueError:  # the channel was closed before the call began
             break
         except grpc.RpcError as error:
@@ -64,11 +63,8 @@ def report(
                 # Most often the work was taken over by somebody else, or its orchestration has
                 # ended.
                 logger.warning("The sidecar refused the result of %s: %s", subject, describe(error))
-                return
-    logger.info(
-        "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
-        subject,
-    )
+                return True
+    return False
 
 
 def _is_transient(error: grpc.RpcError) -> bool:

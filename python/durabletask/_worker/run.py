@@ -12,16 +12,19 @@ from typing import Any
 import grpc
 
 from durabletask._transport import backoff_delays, describe
-from durabletask._worker.connection import Connection
+from durabletask._worker.connection import Connection, without_receive_limit
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.options import ConcurrencyOptions
 
 # Seconds that the sidecar has for answering Hello, and for taking over a lost connection's place.
 _HELLO_TIMEOUT = 10.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# Pauses between attempts: with their spread, none is longer than 2 s, however long the sidecar is away.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4 / 3
 # A stream that lived so long, in seconds, was a good one: after it, pauses start from the shortest
 # again.
 _GOOD_STREAM = 5.0
+# How often, in seconds, there is a look at what has been idle for too long, if Hello is not said more often.
+_LONGEST_TICK = 30.0
 # What stop() allows, in seconds, for threads that have nothing more to do to end.
 _END_OF_THREADS = 1.0
 
@@ -38,6 +41,7 @@ class Settings:
     stop_timeout: float
     keepalive_interval: float
     stateful_history: bool
+    idle_timeout: float
 
 
 class WorkerRun:
@@ -45,6 +49,7 @@ class WorkerRun:
 
     def __init__(self, settings: Settings, dispatcher: Dispatcher, logger: logging.Logger):
         self._settings = settings
+        self._channel_options = without_receive_limit(settings.channel_options, logger)
         self._dispatcher = dispatcher
         self._logger = logger
         self._stopping = threading.Event()
@@ -74,20 +79,23 @@ class WorkerRun:
         """What the last connection failed with, if that was not long ago."""
         return self._trouble
 
-    def start(self, timeout: float) -> bool:
-        """Start the threads; False if there is no stream after `timeout` seconds, or after a stop."""
+    def start(self) -> None:
+        """Start the threads."""
         self._reader.start()
-        if self._settings.keepalive_interval > 0:
-            self._keeper.start()
-        self._settled.wait(timeout)
+        self._keeper.start()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the first stream; False if there is none after `timeout` seconds, or after a stop."""
+        self._settled.wait(min(timeout, threading.TIMEOUT_MAX))
         return self._ready.is_set()
 
-    def stop(self) -> None:
-        """Let what runs end and report, then end the stream and the threads.
+    def stop(self) -> bool:
+        """Let what runs end and report, then end the stream and the threads. False: some of it still runs.
 
         May be called more than once, by several threads at a time, and by a signal handler.
         """
-        deadline = time.monotonic() + self._settings.stop_timeout
+        longest = min(self._settings.stop_timeout, threading.TIMEOUT_MAX)
+        deadline = time.monotonic() + longest
         self._stopping.set()
         self._ready.clear()
         self._settled.set()
@@ -108,6 +116,8 @@ class WorkerRun:
                 running,
                 self._settings.stop_timeout,
             )
+            return False
+        return True
 
     # The reader's thread
 
@@ -129,7 +139,7 @@ class WorkerRun:
             finally:
                 self._ready.clear()
                 if connection is not None:
-                    connection.close()
+                    connection.finish()
             if self._stopping.is_set():
                 break
             self._dispatcher.drop_parked()
@@ -146,7 +156,7 @@ class WorkerRun:
             settings.host_address,
             settings.secure_channel,
             settings.interceptors,
-            settings.channel_options,
+            self._channel_options,
             stateful_history=settings.stateful_history,
         )
         self._connection = connection
@@ -154,7 +164,7 @@ class WorkerRun:
             connection.hello(_HELLO_TIMEOUT)
             connection.open_stream(settings.concurrency)
         except BaseException:
-            connection.close()
+            connection.finish()
             raise
         return connection
 
@@ -198,9 +208,16 @@ class WorkerRun:
         It keeps proxies from closing an idle connection, and notices one that died in silence.
         """
         interval = self._settings.keepalive_interval
+        greets = interval > 0
         timeout = min(_HELLO_TIMEOUT, max(interval, 1.0))
-        while not self._stopping.wait(interval):
+        tick = min(max(self._settings.idle_timeout / 2, 0.05), _LONGEST_TICK)
+        tick = min(tick, interval) if greets else tick
+        next_hello = time.monotonic() + interval
+        while not self._stopping.wait(tick):
             self._dispatcher.expire_idle()
+            if not greets or time.monotonic() + tick / 2 < next_hello:
+                continue
+            next_hello = time.monotonic() + interval
             connection = self._connection
             if connection is None or not self._ready.is_set():
                 continue

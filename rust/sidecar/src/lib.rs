@@ -10,7 +10,6 @@
 //! - [`Sidecar`] starts and stops all that; [`BlockingSidecar`] does it for callers without a runtime; [`command`] is
 //!   the program.
 
-mod access;
 mod blocking;
 pub mod command;
 mod hub;
@@ -21,7 +20,6 @@ mod store;
 mod time;
 mod wire;
 
-pub use access::{Access, AccessError};
 pub use blocking::BlockingSidecar;
 pub use server::{Options, Sidecar, StartError};
 pub use store::{BackupError, OpenError, StoreError, back_up};

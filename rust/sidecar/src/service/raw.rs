@@ -14,7 +14,7 @@ use durabletask_proto::{GetInstanceHistoryRequest, GetWorkItemsRequest, WorkerCa
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::body::Body;
-use tonic::codec::{Codec, CompressionEncoding, EncodeBuf, Encoder};
+use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
@@ -35,12 +35,10 @@ pub(crate) struct TaskHub {
 }
 
 impl TaskHub {
-    /// With a limit on what is taken, in bytes. What is sent is as large as its author made it: the other side says what it
-    /// can take.
-    pub(crate) fn new(hub: Handle, max_message_bytes: usize) -> Self {
+    pub(crate) fn new(hub: Handle) -> Self {
+        // A payload is as large as its author made it; the other side says what it can take.
         let methods = TaskHubSidecarServiceServer::new(Service { hub: hub.clone() })
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(max_message_bytes)
+            .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
         Self { methods, hub }
     }
@@ -64,22 +62,9 @@ impl HttpService<http::Request<Body>> for TaskHub {
         match request.uri().path() {
             GET_WORK_ITEMS => Box::pin(async { Ok(encoded().server_streaming(WorkItems { hub }, request).await) }),
             GET_INSTANCE_HISTORY => Box::pin(async { Ok(encoded().unary(History { hub }, request).await) }),
-            _ => {
-                let answer = self.methods.call(request);
-                Box::pin(async { answer.await.map(as_exhausted) })
-            }
+            _ => self.methods.call(request),
         }
     }
-}
-
-/// A message that is too large is `RESOURCE_EXHAUSTED` in gRPC's own libraries, and workers know it by that; tonic calls
-/// it `OUT_OF_RANGE`, which nothing else here does.
-fn as_exhausted(mut response: http::Response<Body>) -> http::Response<Body> {
-    let status = response.headers_mut().get_mut(Status::GRPC_STATUS);
-    if let Some(status) = status.filter(|status| status.as_bytes() == b"11") {
-        *status = http::HeaderValue::from_static("8");
-    }
-    response
 }
 
 fn encoded<T>() -> Grpc<EncodedCodec<T>>

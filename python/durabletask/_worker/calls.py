@@ -1,0 +1,309 @@
+"""Activities in progress: each runs once, however often it is handed out, and answers whoever asked last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from durabletask import _core
+from durabletask._worker.activities import ActivityExecutor
+from durabletask._worker.failures import failure_chain
+from durabletask._worker.loop import ActivityLoop
+from durabletask._worker.pool import ThreadPool
+from durabletask._worker.received import Received, malformed
+from durabletask._worker.reports import report
+
+# How long, in seconds, and how many bytes of results are kept that were ready when their stream had ended. The work is
+# handed out again as soon as the sidecar is back, to this worker or to another.
+_KEPT_SECONDS = 300.0
+_KEPT_BYTES = 64 * 1024 * 1024
+
+# From a completion token to the encoded response.
+_Answer = Callable[[str], bytes]
+_Key = tuple[str, int, str]
+
+
+class Call:
+    """An activity in progress, or one that has ended and whose result nobody could take yet."""
+
+    __slots__ = ("answer", "context", "expires", "key", "lane_done", "received", "size")
+
+    def __init__(
+        self,
+        key: _Key,
+        received: Received,
+        context: contextvars.Context,
+        lane_done: Callable[[], None],
+    ):
+        self.key = key
+        self.received = received  # the newest delivery
+        self.context = context
+        self.lane_done = lane_done
+        self.answer: _Answer | None = None  # once it has ended
+        self.expires = 0.0
+        self.size = 0
+
+
+class ActivityCalls:
+    """Runs activities on threads and on an event loop, and reports what comes of them."""
+
+    def __init__(
+        self,
+        activities: ActivityExecutor,
+        threads: ThreadPool,
+        reporters: ThreadPool,
+        loop: ActivityLoop,
+        context: contextvars.Context,
+        logger: logging.Logger,
+    ):
+        """`reporters` report the results of `async def` activities; every activity runs in a copy of `context`."""
+        self._activities = activities
+        self._threads = threads
+        self._reporters = reporters
+        self._loop = loop
+        self._context = context
+        self._logger = logger
+        self._calls: dict[_Key, Call] = {}
+        self._kept: dict[_Key, Call] = {}
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def is_async(self, received: Received) -> bool:
+        """Whether a work item needs no thread."""
+        return received.item.problem is None and self._activities.is_async(received.item.name)
+
+    def joins(self, received: Received) -> bool:
+        """Whether an activity that is handed out has begun here before: then its result goes to this delivery.
+
+        So a lost stream neither runs an activity twice nor wastes what it has done.
+        """
+        key = _key(received.item)
+        if key not in self._calls:
+            return False
+        with self._lock:
+            call = self._calls.get(key)
+            if call is None or not _same(call.received.item, received.item):
+                return False
+            call.received = received
+            if call.answer is not None:
+                self._take_back(call)
+        if call.answer is None:
+            self._logger.info(
+                "Still running %s, which was handed out again: it answers this time.",
+                received.subject,
+            )
+        else:
+            self._reporters.submit(partial(self._report, call))
+        return True
+
+    def start(self, received: Received, lane_done: Callable[[], None], *, awaited: bool) -> None:
+        """Run an activity without blocking; `lane_done` is called when it is over."""
+        if self.joins(received):
+            lane_done()
+            return
+        call = Call(_key(received.item), received, self._context.copy(), lane_done)
+        with self._lock:
+            self._calls[call.key] = call
+        if not awaited:
+            self._threads.submit(partial(self._run, call))
+            return
+        self._await(call, partial(self._call_async, call))
+
+    def expire(self) -> None:
+        """Forget results that have been kept for too long."""
+        now = time.monotonic()
+        with self._lock:
+            dropped = [each for each in self._kept.values() if each.expires <= now]
+            for call in dropped:
+                self._forget(call)
+        self._say_dropped(dropped)
+
+    def stop(self) -> None:
+        """Report nothing more of what is cancelled from now on: it has not ended, but was cut off."""
+        self._stopping = True
+
+    # Running
+
+    def _run(self, call: Call) -> None:
+        """Run a synchronous activity on this thread; what it returns may still be to be awaited."""
+        if self._is_stale(call):
+            call.lane_done()
+            return
+        item = call.received.item
+        try:
+            if item.problem is not None:
+                self._logger.error(
+                    "The work item for %s is malformed: %s", call.received.subject, item.problem
+                )
+                answer = _failed(item, malformed(item.problem))
+            else:
+                result = call.context.run(self._call, item)
+                if inspect.isawaitable(result):
+                    self._await(call, lambda: result)
+                    return
+                answer = call.context.run(self._succeeded, item, result)
+        except BaseException as error:  # SystemExit, too: it is the activity's, not the worker's
+            answer = self._raised(call, error)
+        self._end(call, answer)
+
+    def _is_stale(self, call: Call) -> bool:
+        """Whether the stream has ended before the activity began; then it is forgotten."""
+        with self._lock:
+            if call.received.connection.alive():
+                return False
+            self._forget(call)
+            return True
+
+    def _call(self, item: _core.WorkItem) -> Any:
+        return self._activities.call(
+            item.instance_id,
+            item.name,
+            item.task_id,
+            item.input,
+            item.task_execution_id,
+            item.propagated_history,
+        )
+
+    async def _call_async(self, call: Call) -> Any:
+        return await self._call(call.received.item)
+
+    def _await(self, call: Call, make: Callable[[], Any]) -> None:
+        try:
+            self._loop.run(make, partial(self._awaited, call), call.context)
+        except RuntimeError as error:
+            self._logger.error("The event loop runs no activities any more: %s", error)
+            with self._lock:
+                self._forget(call)
+            call.lane_done()
+
+    def _awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
+        """Called on the event loop when an asynchronous activity has ended."""
+        if isinstance(error, asyncio.CancelledError) and self._stopping:
+            call.lane_done()  # not its end: the sidecar hands it out again
+            return
+        self._reporters.submit(partial(self._report_awaited, call, result, error))
+
+    def _report_awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
+        if error is None:
+            try:
+                answer = call.context.run(self._succeeded, call.received.item, result)
+            except Exception as unwritable:
+                answer = self._raised(call, unwritable)
+        else:
+            answer = self._raised(call, error)
+        self._end(call, answer)
+
+    # What comes of it
+
+    def _succeeded(self, item: _core.WorkItem, result: Any) -> _Answer:
+        encoded = self._activities.encode(item.name, result)
+        return lambda token: _core.encode_activity_result(
+            item.instance_id, item.task_id, token, encoded
+        )
+
+    def _raised(self, call: Call, error: BaseException) -> _Answer:
+        self._logger.debug("%s failed: %r", call.received.subject, error)
+        return _failed(call.received.item, failure_chain(error))
+
+    def _end(self, call: Call, answer: _Answer) -> None:
+        try:
+            with self._lock:
+                call.answer = answer
+            self._report(call)
+        finally:
+            call.lane_done()
+
+    def _report(self, call: Call) -> None:
+        """Report the result to the newest delivery; keep it if that one's stream has ended."""
+        assert call.answer is not None
+        while True:
+            received = call.received
+            response = call.answer(received.item.completion_token)
+            answered = report(
+                received.connection,
+                "activity",
+                response,
+                too_large=partial(_too_large, received.item),
+                subject=received.subject,
+                logger=self._logger,
+            )
+            dropped: list[Call] = []
+            with self._lock:
+                if call.received is not received:
+                    continue  # handed out again meanwhile
+                if answered or self._stopping:
+                    self._forget(call)
+                else:
+                    dropped = self._keep(call, len(response))
+            if not answered:
+                self._logger.info(
+                    "The stream of %s has ended before its result was taken; it is kept for the next delivery.",
+                    received.subject,
+                )
+            self._say_dropped(dropped)
+            return
+
+    def _say_dropped(self, dropped: Sequence[Call]) -> None:
+        for call in dropped:
+            self._logger.info(
+                "Dropped the result of %s: the work was not handed out here again.",
+                call.received.subject,
+            )
+
+    # The rest is done under the lock.
+
+    def _keep(self, call: Call, size: int) -> list[Call]:
+        """Keep a result; returns those that there is no more room for."""
+        call.size = size
+        call.expires = time.monotonic() + _KEPT_SECONDS
+        self._kept[call.key] = call
+        self._kept_bytes += size
+        dropped = []
+        while self._kept_bytes > _KEPT_BYTES:
+            oldest = next(iter(self._kept.values()))
+            self._forget(oldest)
+            dropped.append(oldest)
+        return dropped
+
+    def _take_back(self, call: Call) -> None:
+        if self._kept.pop(call.key, None) is not None:
+            self._kept_bytes -= call.size
+
+    def _forget(self, call: Call) -> None:
+        self._take_back(call)
+        if self._calls.get(call.key) is call:
+            del self._calls[call.key]
+
+
+def _key(item: _core.WorkItem) -> _Key:
+    return item.instance_id, item.task_id, item.task_execution_id
+
+
+def _same(one: _core.WorkItem, other: _core.WorkItem) -> bool:
+    """Whether two work items with one key are two deliveries of one activity.
+
+    Without an execution id they may be of two generations of an orchestration, which count from 1 again each.
+    """
+    return (
+        other.task_execution_id != ""
+        and one.name == other.name
+        and one.input == other.input
+        and one.problem is None
+        and other.problem is None
+    )
+
+
+def _too_large(item: _core.WorkItem, message: str) -> bytes:
+    return _failed(item, [("RuntimeError", message, None, True)])(item.completion_token)
+
+
+def _failed(item: _core.WorkItem, chain: Sequence[_core.FailureLink]) -> _Answer:
+    return lambda token: _core.encode_activity_failure(item.instance_id, item.task_id, token, chain)

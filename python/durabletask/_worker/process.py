@@ -1,0 +1,205 @@
+"""What running workers mean for their process: its signals, its end, and its forks."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+# How long, in seconds, a wait lasts that signals are to interrupt; Windows interrupts none.
+_WAIT = 0.5 if sys.platform == "win32" else 3600.0
+
+
+class Resident(Protocol):
+    """A worker that runs."""
+
+    def stop(self) -> None:
+        """Let what runs end."""
+
+    def forget_parent(self) -> Any:
+        """Be new, in a child process that was forked; returns what the child is to keep untouched, if it ran."""
+
+
+class _State:
+    """The workers that keep this process alive."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.keeping: dict[int, Resident] = {}
+        # Woken without a lock: it may be a signal handler that stops the last worker.
+        self.left: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.ending = False
+        self.logger = logging.getLogger("durabletask.worker")
+
+
+_state = _State()
+# What a child process has inherited and leaves alone: letting go of channels and live orchestrators is its parent's
+# business.
+_inherited: list[Any] = []
+_forked_while_running = False
+_YES = ("1", "true", "yes")  # what gRPC takes for it
+_known: weakref.WeakSet[Any] = weakref.WeakSet()
+_hooked = False
+
+
+def enter(resident: Resident, logger: logging.Logger) -> None:
+    """A worker runs from now on: the process lives as long, unless a daemon thread started it."""
+    _hook()
+    _known.add(resident)
+    if not threading.current_thread().daemon:
+        _state.logger = logger
+        _state.keeping[id(resident)] = resident
+        _take_sigterm()
+
+
+def leave(resident: Resident) -> None:
+    """It has ended."""
+    if _state.keeping.pop(id(resident), None) is not None:
+        _state.left.put(None)
+        if not _state.keeping:
+            _give_sigterm_back()
+
+
+def _hook() -> None:
+    global _hooked
+    if _hooked:
+        return
+    _hooked = True
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forked)
+    # Callbacks run last in, first out, and activities may use `asyncio.to_thread` until the workers have ended.
+    importlib.import_module("concurrent.futures.thread")
+    try:
+        # Not `atexit`, which comes after the threads of concurrent.futures have been ended.
+        threading._register_atexit(_serve_on)  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):
+        atexit.register(_serve_on)
+
+
+def _forked() -> None:
+    """In a child nothing runs: threads are not inherited, and connections are the parent's."""
+    global _state, _forked_while_running
+    _inherited.append(_state)
+    _state = _State()
+    for resident in list(_known):
+        parents = resident.forget_parent()
+        _inherited.append(parents)
+        _forked_while_running |= parents is not None
+
+
+def why_not_after_fork() -> str:
+    """Why no worker can start in this process, which was forked while one ran; mostly nothing."""
+    if not _forked_while_running or os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _YES:
+        return ""
+    return (
+        "This process was forked while a worker ran, and a child inherits gRPC's locks without the threads that hold "
+        "them: set GRPC_ENABLE_FORK_SUPPORT=true in the environment of the parent, fork before a worker starts, or "
+        "start processes by spawn (multiprocessing.set_start_method)."
+    )
+
+
+# SIGTERM, as long as the program has no handler of its own
+
+
+def _take_sigterm() -> None:
+    """Have SIGTERM end the program as `sys.exit` does, so that workers drain."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    with contextlib.suppress(ValueError):  # not the main interpreter
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _give_sigterm_back() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    with contextlib.suppress(ValueError):
+        if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _on_sigterm(signum: int, _frame: Any) -> None:
+    if not _state.keeping or _state.ending:
+        die(signum)
+    _state.ending = True
+    raise SystemExit(0)
+
+
+def die(signum: int) -> None:
+    """End this process by a signal, at once."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+    os._exit(128 + signum)  # where a signal does not come at once
+
+
+# The end of the program
+
+
+def _serve_on() -> None:
+    """The program has come to its end: go on as long as a worker runs, then let what it does end."""
+    if _state.pid != os.getpid() or threading.current_thread() is not threading.main_thread():
+        return
+    try:
+        _wait_for_the_end()
+    except (KeyboardInterrupt, SystemExit):
+        _state.ending = True
+    with stop_signals(die):
+        for resident in list(_state.keeping.values()):
+            resident.stop()
+
+
+def _wait_for_the_end() -> None:
+    if not _state.keeping or _state.ending:
+        return
+    if hasattr(sys, "ps1"):  # whoever leaves an interactive session wants to leave
+        return
+    last: Any = getattr(sys, "last_type", None)
+    if isinstance(last, type) and issubclass(last, KeyboardInterrupt):
+        return
+    _take_sigterm()
+    _state.logger.log(
+        logging.INFO if last is None else logging.WARNING,
+        "The program has ended%s; its worker goes on until Ctrl-C or SIGTERM.",
+        "" if last is None else f" with {last.__name__}",
+    )
+    while _state.keeping:
+        wait_for(_state.left)
+
+
+def wait_for(wakes: queue.SimpleQueue[Any]) -> None:
+    """Wait until something is put into a queue, as signal handlers may do without a lock."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            wakes.get(timeout=_WAIT)
+            return
+
+
+# Programs that hand the main thread to a worker
+
+
+@contextlib.contextmanager
+def stop_signals(handler: Any) -> Iterator[bool]:
+    """Have `handler(signum)` called on SIGINT and SIGTERM; yields whether it is: only the main thread can have that."""
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):
+                before[signum] = signal.signal(signum, lambda signum, _frame: handler(signum))
+    try:
+        yield bool(before)
+    finally:
+        for signum, handled in before.items():
+            # None: a handler that was not set from Python.
+            signal.signal(signum, signal.SIG_DFL if handled is None else handled)

@@ -1,0 +1,28 @@
+"""A work item as it came in, and where its answer goes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from durabletask import _core
+from durabletask._worker.connection import Connection
+
+
+class Received(NamedTuple):
+    """A work item, and the connection it has to be answered on; `data` is kept for turns only."""
+
+    connection: Connection
+    item: _core.WorkItem
+    data: bytes
+
+    @property
+    def subject(self) -> str:
+        """What the log calls it."""
+        if self.item.kind == "activity":
+            return f"activity '{self.item.name}#{self.item.task_id}' of '{self.item.instance_id}'"
+        return f"a turn of '{self.item.instance_id}'"
+
+
+def malformed(problem: str) -> list[_core.FailureLink]:
+    """The failure that answers a work item which can not be read."""
+    return [("ValueError", f"The work item is malformed: {problem}", None, False)]
