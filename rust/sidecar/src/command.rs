@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
@@ -36,6 +37,10 @@ struct Arguments {
     /// Copy the database to this new file, consistently also while a sidecar is at work on it, and end
     #[arg(long, value_name = "FILE", requires = "db")]
     backup: Option<PathBuf>,
+
+    /// How long a worker may have a turn in hand before it is given to another, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = positive_seconds)]
+    turn_lease: Duration,
 
     /// What to log, to stderr
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
@@ -95,13 +100,14 @@ where
 }
 
 async fn serve(arguments: Arguments) -> i32 {
-    let Arguments { port, host, db, accept_data_loss, .. } = arguments;
+    let Arguments { port, host, db, accept_data_loss, turn_lease, .. } = arguments;
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return complain(&format!("can not listen to signals: {error}")),
     };
     let kept = db.as_ref().map_or("in memory".to_owned(), |path| format!("in {}", path.display()));
-    let sidecar = match Sidecar::start(Options { host, port, db, accept_data_loss, ..Options::default() }).await {
+    let options = Options { host, port, db, accept_data_loss, turn_lease, ..Options::default() };
+    let sidecar = match Sidecar::start(options).await {
         Ok(sidecar) => sidecar,
         Err(error) => return complain(&error.to_string()),
     };
@@ -123,6 +129,12 @@ fn copy(db: &Path, to: &Path) -> i32 {
         }
         Err(error) => complain(&error.to_string()),
     }
+}
+
+fn positive_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("expected more than 0 seconds".to_owned()) } else { Ok(duration) }
 }
 
 fn complain(message: &str) -> i32 {

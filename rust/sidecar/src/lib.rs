@@ -11,6 +11,7 @@
 //!   the program.
 
 mod blocking;
+mod clock;
 pub mod command;
 mod hub;
 mod machine;

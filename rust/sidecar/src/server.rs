@@ -12,7 +12,8 @@ use tokio::task::JoinHandle as TaskHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::hub::{Handle, Hub, HubOptions};
+use crate::clock::Clock;
+use crate::hub::{Handle, Hub, HubOptions, Limits};
 use crate::service::TaskHub;
 use crate::store::{Losses, OpenError, Store, StoreError};
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub app_id: String,
     /// How many bytes of running instances' histories are kept in memory.
     pub cache_bytes: usize,
+    /// How long a worker may have a turn in hand before it is given to another.
+    pub turn_lease: Duration,
 }
 
 impl Default for Options {
@@ -57,6 +60,7 @@ impl Default for Options {
             accept_data_loss: false,
             app_id: "durabletask".to_owned(),
             cache_bytes: 256 * 1024 * 1024,
+            turn_lease: Limits::default().turn_lease,
         }
     }
 }
@@ -121,7 +125,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { host, port, db, accept_data_loss, app_id, cache_bytes } = options;
+        let Options { host, port, db, accept_data_loss, app_id, cache_bytes, turn_lease } = options;
         let listener = TcpListener::bind((host.as_str(), port))
             .await
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
@@ -129,7 +133,9 @@ impl Sidecar {
 
         let losses = if accept_data_loss { Losses::Accept } else { Losses::Refuse };
         let store = Store::open(db.as_deref(), losses)?;
-        let hub = Hub::new(store, HubOptions { app_id, cache_bytes }).map_err(StartError::Read)?;
+        let limits = Limits { turn_lease, ..Limits::default() };
+        let options = HubOptions { app_id, cache_bytes, clock: Clock::wall(), limits };
+        let hub = Hub::new(store, options).map_err(StartError::Read)?;
         let (sender, jobs) = mpsc::channel();
         let handle = Handle::new(sender);
         let hub = std::thread::Builder::new()

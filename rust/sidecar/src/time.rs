@@ -1,20 +1,11 @@
 //! Points in time: nanoseconds since the Unix epoch in the store, `Timestamp` on the wire.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use durabletask_proto::prost_types::Timestamp;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Nanoseconds since the Unix epoch, good until the year 2262; anything beyond is held at the ends.
 pub(crate) type Nanos = i64;
-
-/// The wall clock. Timers are compared with it, not with a monotonic clock: they have to outlive the process.
-pub(crate) fn now() -> Nanos {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
-}
 
 pub(crate) fn to_timestamp(nanos: Nanos) -> Timestamp {
     Timestamp {

@@ -109,6 +109,10 @@ pub(crate) struct EncodedMessage {
 }
 
 impl EncodedMessage {
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
+    }
+
     pub(crate) fn of_message(message: &impl Message) -> Self {
         Self { chunks: vec![message.encode_to_vec().into()] }
     }

@@ -73,6 +73,7 @@ impl Hub {
         }
         self.waiters.announce();
         if !self.health.stale {
+            self.scheduler.expire(self.clock.elapsed());
             self.pump();
         }
     }

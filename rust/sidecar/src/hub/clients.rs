@@ -6,6 +6,7 @@ use durabletask_proto::{
     OrchestrationIdReusePolicy, OrchestrationState, OrchestrationStatus, TaskFailureDetails,
 };
 
+use super::scheduler::Need;
 use super::{Hub, HubError, Result};
 use crate::machine::{Child, Instance, RawEvent, events};
 use crate::store::{Created, InstanceRow, Key};
@@ -42,7 +43,7 @@ impl Hub {
             }
             self.remove(existing.key)?;
         }
-        let event = events::execution_started(time::to_timestamp(time::now()), new.start, None);
+        let event = events::execution_started(time::to_timestamp(self.clock.now()), new.start, None);
         self.create(&event, None)?;
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Hub {
         let Some(EventType::ExecutionStarted(start)) = &event.event_type else {
             return Ok(());
         };
-        let now = time::now();
+        let now = self.clock.now();
         let scheduled = start.scheduled_start_timestamp.as_ref().map(time::from_timestamp);
         let not_before = scheduled.filter(|at| *at > now);
         let instance = Instance::pending(instance_id(start), start);
@@ -60,7 +61,7 @@ impl Hub {
         self.store.deliver(key, None, &RawEvent::from(event))?;
         match not_before {
             Some(at) => self.add_timer(key, at, None)?,
-            None => self.queue.push_turn(key),
+            None => self.scheduler.turn_is_due(key, Need::of(&start.name, None)),
         }
         Ok(())
     }
@@ -72,13 +73,16 @@ impl Hub {
         };
         let id = instance_id(start).to_owned();
         if let Some(existing) = self.find(&id)? {
-            if !existing.instance.is_finished() {
-                tracing::warn!(instance_id = %id, "an orchestration can not be started: its id is in use");
+            if !existing.instance.is_finished() || !same_parent(&existing.instance.start, start) {
+                let status = status_name(existing.instance.status);
+                tracing::warn!(instance_id = ?id, status, "an orchestration can not be started: its id is in use");
                 return match child.awaited_as {
                     Some(_) => self.refuse_child(parent, start, existing.instance.status),
                     None => Ok(()),
                 };
             }
+            // A retry, or the same call by the parent's next execution.
+            tracing::debug!(instance_id = ?id, "a sub-orchestration takes the place of an earlier one of its parent");
             self.remove(existing.key)?;
         }
         self.create(&child.event, child.awaited_as.map(|_| parent))
@@ -101,21 +105,22 @@ impl Hub {
             ),
             ..TaskFailureDetails::default()
         };
-        let now = time::to_timestamp(time::now());
+        let now = time::to_timestamp(self.clock.now());
         let failed = OrchestrationStatus::Failed;
         let event = events::child_ended(now, info, &self.app_id, failed, None, Some(failure));
         let execution = info.orchestration_instance.as_ref().and_then(|instance| instance.execution_id.as_deref());
         self.deliver_to(parent, execution, &event)
     }
 
-    /// An event for an instance; a finished one has no use for it.
-    pub(crate) fn raise(&mut self, id: &str, event: &HistoryEvent) -> Result<()> {
+    /// An event for an instance, as of now; a finished one has no use for it.
+    pub(crate) fn raise(&mut self, id: &str, event: HistoryEvent) -> Result<()> {
         let row = self.existing(id)?;
         if row.instance.is_finished() {
-            tracing::debug!(instance_id = %id, "dropping an event for a finished instance");
+            tracing::debug!(instance_id = ?id, "dropping an event for a finished instance");
             return Ok(());
         }
-        self.deliver(row.key, event)
+        let timestamp = Some(time::to_timestamp(self.clock.now()));
+        self.deliver(row.key, &HistoryEvent { timestamp, ..event })
     }
 
     pub(crate) fn terminate(&mut self, id: &str, event: &ExecutionTerminatedEvent) -> Result<()> {
@@ -170,6 +175,15 @@ impl Hub {
         }
     }
 
+    /// What waits for a worker that has it, while none that is connected does: turns, then activities, by what they need,
+    /// and how many of each.
+    #[allow(dead_code, reason = "asked for by the listing of instances")]
+    pub(crate) fn unserved(&self) -> (Vec<(Need, usize)>, Vec<(Need, usize)>) {
+        let owned = |needs: Vec<(&Need, usize)>| needs.into_iter().map(|(need, count)| (need.clone(), count)).collect();
+        let (turns, activities) = self.scheduler.unserved();
+        (owned(turns), owned(activities))
+    }
+
     /// A page of ids behind `after`, and where the next page begins if there is one.
     pub(crate) fn list(&mut self, after: i64, size: Option<u32>) -> Result<(Vec<String>, Option<i64>)> {
         let size = size.filter(|size| *size > 0).unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
@@ -191,6 +205,14 @@ impl Hub {
     pub(super) fn existing(&mut self, id: &str) -> Result<InstanceRow> {
         self.find(id)?.ok_or_else(|| HubError::NotFound(id.to_owned()))
     }
+}
+
+/// Whether both are sub-orchestrations of the same instance.
+fn same_parent(one: &ExecutionStartedEvent, other: &ExecutionStartedEvent) -> bool {
+    let parent = |start: &ExecutionStartedEvent| -> Option<String> {
+        Some(start.parent_instance.as_ref()?.orchestration_instance.as_ref()?.instance_id.clone())
+    };
+    parent(one).is_some() && parent(one) == parent(other)
 }
 
 fn instance_id(start: &ExecutionStartedEvent) -> &str {

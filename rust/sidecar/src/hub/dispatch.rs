@@ -1,4 +1,4 @@
-//! Handing out work, and what was handed out: a lease lasts as long as the stream it went through.
+//! Handing out work: what the scheduler decides is read, put together and sent.
 
 use std::collections::HashMap;
 
@@ -6,108 +6,97 @@ use bytes::Bytes;
 use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost::Message;
 use durabletask_proto::{
-    ActivityRequest, HistoryEvent, OrchestrationInstance, TaskScheduledEvent, WorkItem, work_item,
+    ActivityRequest, HistoryEvent, OrchestrationInstance, TaskRouter, TaskScheduledEvent, WorkItem, work_item,
 };
 use uuid::Uuid;
 
-use super::streams::{StreamId, Work};
+use super::scheduler::{Need, StreamId};
 use super::{Hub, Result};
 use crate::machine::{RawEvent, events};
-use crate::store::{ActivityRow, Key};
+use crate::store::{ActivityRow, InstanceRow, Key};
 use crate::time;
 use crate::wire::{EncodedMessage, TurnParts, encode_turn};
 
 /// How many events one turn takes at most; the rest is for the next.
 const MAX_EVENTS_PER_TURN: u32 = 1_000;
+/// Up to how many bytes the events of a turn that is out are kept in memory; larger ones are read again.
+const KEPT_EVENTS: usize = 64 * 1024;
+/// How many bytes of activities are kept in memory while they wait; others are read again when their turn comes.
+const KEPT_ACTIVITIES: usize = 32 * 1024 * 1024;
 
 /// A turn in a worker's hands.
 pub(super) struct TurnLease {
-    pub(super) stream: StreamId,
     pub(super) token: String,
     pub(super) started: HistoryEvent,
-    pub(super) events: Vec<RawEvent>,
+    /// None if they are to be read again.
+    pub(super) events: Option<Vec<RawEvent>>,
+    pub(super) event_count: u32,
     /// The last inbox row that it takes.
     pub(super) last: i64,
-    /// Events arrived after it was sent.
-    pub(super) more: bool,
     /// The length of the history that it was sent with.
     pub(super) past_count: u32,
     pub(super) past_bytes: usize,
 }
 
-/// An activity in a worker's hands.
+/// What is known of an activity that is out, or whose result has come.
 pub(super) struct ActivityLease {
-    pub(super) stream: StreamId,
-    pub(super) sequence: i64,
-    pub(super) row: ActivityRow,
+    pub(super) key: Key,
+    pub(super) execution_id: Option<String>,
     pub(super) instance_id: String,
     pub(super) task_id: i32,
-    pub(super) router: Option<durabletask_proto::TaskRouter>,
+    pub(super) router: Option<TaskRouter>,
     pub(super) task_execution_id: String,
 }
 
+/// What workers have in hand, as far as it takes to understand their answers.
 #[derive(Default)]
 pub(super) struct Leases {
-    turns: HashMap<Key, TurnLease>,
-    activities: HashMap<String, ActivityLease>,
+    pub(super) turns: HashMap<Key, TurnLease>,
+    pub(super) activities: HashMap<i64, ActivityLease>,
+    /// Tokens of turns that others have by now, and who had them: an answer says that a worker is alive.
+    pub(super) revoked: HashMap<String, StreamId>,
 }
 
 impl Leases {
-    pub(super) fn clear(&mut self) {
-        self.turns.clear();
-        self.activities.clear();
-    }
-
-    /// The instance's turn, if it is out; notes that there is more for it to do.
-    pub(super) fn note_more(&mut self, key: Key) -> bool {
-        self.turns.get_mut(&key).map(|lease| lease.more = true).is_some()
-    }
-
-    /// Takes the instance's lease if the token fits. Workers that send no token are believed.
+    /// Takes the instance's lease if the token is the one that it was handed out with.
     pub(super) fn take_turn(&mut self, key: Key, token: &str) -> Option<TurnLease> {
-        let fits = self.turns.get(&key).is_some_and(|lease| token.is_empty() || lease.token == token);
+        let fits = self.turns.get(&key).is_some_and(|lease| lease.token == token);
         if fits { self.turns.remove(&key) } else { None }
     }
+}
 
-    pub(super) fn take_activity(&mut self, instance_id: &str, task_id: i32, token: &str) -> Option<ActivityLease> {
-        let same = |lease: &ActivityLease| lease.instance_id == instance_id && lease.task_id == task_id;
-        if token.is_empty() {
-            let token = self.activities.iter().find(|(_, lease)| same(lease)).map(|(token, _)| token.clone())?;
-            return self.activities.remove(&token);
+/// Activities that wait, as far as memory goes.
+#[derive(Default)]
+pub(super) struct Waiting {
+    rows: HashMap<i64, ActivityRow>,
+    bytes: usize,
+}
+
+impl Waiting {
+    pub(super) fn keep(&mut self, sequence: i64, row: ActivityRow) {
+        if self.bytes + row.event.len() <= KEPT_ACTIVITIES {
+            self.bytes += row.event.len();
+            self.rows.insert(sequence, row);
         }
-        if self.activities.get(token).is_some_and(same) { self.activities.remove(token) } else { None }
     }
 
-    /// Removes all leases of a stream; what they were for is returned in the order of its arrival.
-    pub(super) fn take_back(&mut self, stream: StreamId) -> (Vec<Key>, Vec<(i64, ActivityRow)>) {
-        let mut turns: Vec<(i64, Key)> =
-            self.turns.extract_if(|_, lease| lease.stream == stream).map(|(key, lease)| (lease.last, key)).collect();
-        turns.sort_unstable();
-        let mut activities: Vec<(i64, ActivityRow)> = self
-            .activities
-            .extract_if(|_, lease| lease.stream == stream)
-            .map(|(_, lease)| (lease.sequence, lease.row))
-            .collect();
-        activities.sort_unstable_by_key(|(sequence, _)| *sequence);
-        (turns.into_iter().map(|(_, key)| key).collect(), activities)
+    pub(super) fn take(&mut self, sequence: i64) -> Option<ActivityRow> {
+        let row = self.rows.remove(&sequence)?;
+        self.bytes -= row.event.len();
+        Some(row)
     }
+}
 
-    /// Forgets what is out for an instance that is no more; returns the streams, for their accounts.
-    pub(super) fn revoke(&mut self, key: Key) -> (Option<StreamId>, Vec<StreamId>) {
-        let turn = self.turns.remove(&key).map(|lease| lease.stream);
-        let activities =
-            self.activities.extract_if(|_, lease| lease.row.key == key).map(|(_, lease)| lease.stream).collect();
-        (turn, activities)
-    }
+/// What a worker needs to have for the instance's next turn.
+pub(super) fn need_of(row: &InstanceRow) -> Need {
+    Need::of(&row.instance.start.name, row.pinned.as_deref())
 }
 
 impl Hub {
     /// Hands out all that workers have room for.
     pub(super) fn pump(&mut self) {
-        // Instances whose last hope is busy step aside, so that others are not held up.
-        let mut aside = Vec::new();
         loop {
-            let sent = self.dispatch_turn(&mut aside).and_then(|turn| Ok(self.dispatch_activity()? || turn));
+            let sent = self.dispatch_turn().and_then(|turn| Ok(self.dispatch_activity()? || turn));
             match sent {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -118,51 +107,47 @@ impl Hub {
                 }
             }
         }
-        for key in aside.into_iter().rev() {
-            self.queue.return_turn(key);
+        for need in self.scheduler.news() {
+            let Need { name, version, .. } = &*need;
+            let version = version.as_deref().unwrap_or_default();
+            if self.missed.insert(name.clone()) {
+                tracing::warn!(name = ?name, version = ?version, "work waits for a worker that has it; none that is connected does");
+            }
         }
     }
 
-    fn dispatch_turn(&mut self, aside: &mut Vec<Key>) -> Result<bool> {
-        let Some(key) = self.queue.pop_turn() else {
+    fn dispatch_turn(&mut self) -> Result<bool> {
+        let now = self.clock.elapsed();
+        let outlets = &self.outlets;
+        let mut found = self.scheduler.next_turn(now, |id| outlets.has_room(id));
+        if found.is_none() && self.scheduler.waiting().0 > 0 {
+            outlets.ask_to_be_told();
+            found = self.scheduler.next_turn(now, |id| outlets.has_room(id));
+        }
+        let Some((key, need, stream)) = found else {
             return Ok(false);
-        };
-        let declined = self.stalled.get(&key).map_or(&[][..], Vec::as_slice);
-        let Some(id) = self.streams.choose(Work::Turn(key), declined) else {
-            if declined.is_empty() || self.streams.is_empty() {
-                self.queue.return_turn(key);
-                return Ok(false);
-            }
-            // When all have declined, the next worker that connects brings it back.
-            if self.streams.ids().any(|id| !declined.contains(&id)) {
-                aside.push(key);
-            }
-            return Ok(true);
         };
         let Some(live) = self.cache.load(&self.store, key)? else {
             return Ok(true);
         };
-        let (events, last) = self.store.waiting(key, live.row.instance.execution_id(), MAX_EVENTS_PER_TURN)?;
+        let execution_id = live.row.instance.execution_id().map(str::to_owned);
+        let (events, last) = self.store.waiting(key, execution_id.as_deref(), MAX_EVENTS_PER_TURN)?;
         if events.is_empty() || live.row.instance.is_finished() {
             return Ok(true);
         }
         let instance_id = live.row.instance.id.clone();
-        let execution_id = live.row.instance.execution_id().map(str::to_owned);
         let past_count = live.count;
         let Some(frames) = self.cache.history(&self.store, key)? else {
             return Ok(true);
         };
-        let Some(stream) = self.streams.get_mut(id) else {
-            return Ok(true);
-        };
 
-        let started = events::orchestrator_started(time::to_timestamp(time::now()));
+        let started = events::orchestrator_started(time::to_timestamp(self.clock.now()));
         let started_bytes = started.encode_to_vec();
         let mut new_events: Vec<&[u8]> = vec![&started_bytes];
         new_events.extend(events.iter().map(|event| event.bytes.as_ref()));
         let token = Uuid::new_v4().to_string();
         let past_bytes = frames.len();
-        let (offset, cached_events) = match stream.warm(key, execution_id.as_deref()) {
+        let (offset, cached_events) = match self.scheduler.warm(stream, key, execution_id.as_deref()) {
             Some(warm) => (warm.bytes, i32::try_from(warm.count).ok()),
             None => (0, None),
         };
@@ -174,72 +159,114 @@ impl Hub {
             new_events: &new_events,
             completion_token: &token,
         });
-        if !stream.send(item) {
-            self.queue.return_turn(key);
-            self.disconnect(id);
+        let bytes = item.len();
+        if !self.outlets.send(stream, item) {
+            self.scheduler.turn_not_sent(key, &need);
+            self.disconnect(stream);
             return Ok(true);
         }
-        stream.turns += 1;
-        let more = events.len() >= MAX_EVENTS_PER_TURN as usize;
-        let lease = TurnLease { stream: id, token, started, events, last, more, past_count, past_bytes };
-        self.leases.turns.insert(key, lease);
+        let event_count = u32::try_from(events.len()).unwrap_or(MAX_EVENTS_PER_TURN);
+        let size: usize = events.iter().map(|event| event.bytes.len()).sum();
+        let events = (size <= KEPT_EVENTS).then_some(events);
+        let lease = TurnLease { token, started, events, event_count, last, past_count, past_bytes };
+        let more = event_count >= MAX_EVENTS_PER_TURN;
+        if let Some(before) = self.leases.turns.insert(key, lease)
+            && let Some(worker) = self.scheduler.holder_of(key)
+        {
+            tracing::warn!(%instance_id, stream = worker, "a turn was not answered in time and is handed out again");
+            self.leases.revoked.insert(before.token, worker);
+        }
+        self.scheduler.turn_sent(key, need, stream, bytes, now, more);
         self.cache.settle(key);
         Ok(true)
     }
 
     fn dispatch_activity(&mut self) -> Result<bool> {
-        let Some(activity) = self.queue.pop_activity() else {
+        let outlets = &self.outlets;
+        let mut found = self.scheduler.next_activity(|id| outlets.has_room(id));
+        if found.is_none() && self.scheduler.waiting().1 > 0 {
+            outlets.ask_to_be_told();
+            found = self.scheduler.next_activity(|id| outlets.has_room(id));
+        }
+        let Some((sequence, need, stream)) = found else {
             return Ok(false);
         };
-        let sequence = activity.sequence;
-        let Some(id) = self.streams.choose(Work::Activity, &[]) else {
-            self.queue.return_activity(sequence, activity.row);
-            return Ok(false);
-        };
-        let row = match activity.row {
+        let row = match self.waiting.take(sequence) {
             Some(row) => row,
             None => match self.store.activity(sequence)? {
                 Some(row) => row,
                 None => return Ok(true),
             },
         };
-        let Some(live) = self.cache.load(&self.store, row.key)? else {
+        let Some((lease, task)) = self.read_activity(sequence, &row)? else {
             return Ok(true);
         };
-        let instance_id = live.row.instance.id.clone();
-        let Some((event, task)) = read_task(&row.event) else {
-            tracing::error!(%instance_id, sequence, "an activity in the database is damaged and is passed over");
-            return Ok(true);
-        };
-        let token = Uuid::new_v4().to_string();
-        let task_execution_id = task.task_execution_id.clone();
         let request = ActivityRequest {
             name: task.name,
             version: task.version,
             input: task.input,
             orchestration_instance: Some(OrchestrationInstance {
-                instance_id: instance_id.clone(),
+                instance_id: lease.instance_id.clone(),
                 execution_id: None,
             }),
-            task_id: event.event_id,
+            task_id: lease.task_id,
             parent_trace_context: task.parent_trace_context,
             task_execution_id: task.task_execution_id,
             propagated_history: None,
         };
         let item = EncodedMessage::of_message(&WorkItem {
             request: Some(work_item::Request::ActivityRequest(request)),
-            completion_token: token.clone(),
+            completion_token: self.activity_token(sequence),
         });
-        let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.send(item)) else {
-            self.queue.return_activity(sequence, Some(row));
-            self.disconnect(id);
+        let bytes = item.len();
+        if !self.outlets.send(stream, item) {
+            self.waiting.keep(sequence, row);
+            self.scheduler.activity_not_sent(sequence, &need);
+            self.disconnect(stream);
             return Ok(true);
-        };
-        stream.activities += 1;
-        let (task_id, router) = (event.event_id, event.router);
-        let lease = ActivityLease { stream: id, sequence, row, instance_id, task_id, router, task_execution_id };
-        self.leases.activities.insert(token, lease);
+        }
+        self.scheduler.activity_sent(sequence, need, stream, bytes);
+        self.leases.activities.insert(sequence, lease);
         Ok(true)
+    }
+
+    /// What an activity's row says; None if the instance is no more, or the row is damaged.
+    pub(super) fn read_activity(
+        &mut self,
+        sequence: i64,
+        row: &ActivityRow,
+    ) -> Result<Option<(ActivityLease, TaskScheduledEvent)>> {
+        let key = row.key;
+        let Some(live) = self.cache.load(&self.store, key)? else {
+            return Ok(None);
+        };
+        let instance_id = live.row.instance.id.clone();
+        let Some((event, task)) = read_task(&row.event) else {
+            tracing::error!(%instance_id, sequence, "an activity in the database is damaged and is passed over");
+            return Ok(None);
+        };
+        let lease = ActivityLease {
+            key,
+            execution_id: row.execution_id.clone(),
+            instance_id,
+            task_id: event.event_id,
+            router: event.router,
+            task_execution_id: task.task_execution_id.clone(),
+        };
+        Ok(Some((lease, task)))
+    }
+
+    /// What an answer to an activity is recognized by, for as long as the activity has none: through whichever stream it
+    /// comes, and whichever process of the sidecar it had been handed out by.
+    pub(super) fn activity_token(&self, sequence: i64) -> String {
+        format!("{:016x}-{sequence:016x}", self.store.salt())
+    }
+
+    /// The activity that a token names; it may have had its answer.
+    pub(super) fn read_activity_token(&self, token: &str) -> Option<i64> {
+        let (salt, sequence) = token.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok().map(u64::cast_signed);
+        (number(salt)? == self.store.salt()).then(|| number(sequence))?
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum HubError {
     Undecodable { id: String, error: String },
     #[error("the database failed, nothing was changed: {0}")]
     Database(#[from] StoreError),
+    #[error("{0} callers wait for instances already, which is all that this sidecar takes; try again later")]
+    TooManyWaiters(usize),
     #[error("the sidecar is shutting down")]
     Stopped,
 }

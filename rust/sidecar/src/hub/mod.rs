@@ -11,9 +11,10 @@ mod cascade;
 mod clients;
 mod dispatch;
 mod handle;
+mod limits;
 mod purge;
-mod queue;
 mod rerun;
+mod scheduler;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -22,24 +23,28 @@ mod waiters;
 
 pub(crate) use clients::NewInstance;
 pub(crate) use handle::{Handle, HubError, Result};
+pub(crate) use limits::Limits;
 pub(crate) use purge::Purge;
-pub(crate) use streams::{Offer, STREAM_BOUND};
+pub(crate) use scheduler::{Names, Need, Offer, StreamId};
+pub(crate) use streams::{Connected, STREAM_BOUND};
 pub(crate) use waiters::{Until, Waiter, WaiterId};
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::machine::Environment;
 use crate::store::{Key, Store, StoreError};
 use crate::time::{self, Nanos};
 use batch::Health;
 use cache::Cache;
+use dispatch::{Leases, Waiting, need_of};
 use handle::Job;
-use queue::Queue;
-use streams::{StreamId, Streams};
+use scheduler::Scheduler;
+use streams::Outlets;
 use waiters::Waiters;
 
 /// How many timers are fired in one transaction.
@@ -54,18 +59,24 @@ pub(crate) struct HubOptions {
     pub(crate) app_id: String,
     /// How much memory the histories of running instances may take before the least recently used are dropped.
     pub(crate) cache_bytes: usize,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
 }
 
 /// All state of the sidecar.
 pub(crate) struct Hub {
     store: Store,
     app_id: String,
+    clock: Clock,
+    limits: Limits,
     cache: Cache,
-    queue: Queue,
-    streams: Streams,
-    leases: dispatch::Leases,
-    /// Instances that no worker could run, with those that said so.
-    stalled: HashMap<Key, Vec<StreamId>>,
+    scheduler: Scheduler,
+    outlets: Outlets,
+    leases: Leases,
+    /// Activities that wait for a worker, as far as they are in memory.
+    waiting: Waiting,
+    /// Names that no connected worker has, told of once.
+    missed: HashSet<String>,
     waiters: Waiters,
     next_timer: Option<Nanos>,
     /// Terminations are on their way down.
@@ -79,11 +90,14 @@ impl Hub {
         let mut hub = Self {
             store,
             app_id: options.app_id,
+            clock: options.clock,
+            limits: options.limits,
             cache: Cache::new(options.cache_bytes),
-            queue: Queue::default(),
-            streams: Streams::default(),
-            leases: dispatch::Leases::default(),
-            stalled: HashMap::new(),
+            scheduler: Scheduler::new(options.limits),
+            outlets: Outlets::default(),
+            leases: Leases::default(),
+            waiting: Waiting::default(),
+            missed: HashSet::new(),
             waiters: Waiters::default(),
             next_timer: None,
             cascading: false,
@@ -115,15 +129,16 @@ impl Hub {
     /// Builds everything in memory from the database. What workers had in hand is handed out again.
     fn reload(&mut self) -> std::result::Result<(), StoreError> {
         self.cache.clear();
-        self.leases.clear();
-        self.stalled.clear();
-        self.streams.forget_work();
-        self.queue = Queue::default();
+        self.leases = Leases::default();
+        self.waiting = Waiting::default();
+        self.scheduler.clear();
         for key in self.store.instances_with_work()? {
-            self.queue.push_turn(key);
+            if let Some(row) = self.store.instance(key)? {
+                self.scheduler.turn_is_due(key, need_of(&row));
+            }
         }
-        for sequence in self.store.pending_activities()? {
-            self.queue.push_activity(sequence, None);
+        for (sequence, name) in self.store.pending_activities()? {
+            self.scheduler.activity_is_due(sequence, Need::of(&name, None));
         }
         self.next_timer = self.store.next_timer()?;
         self.cascading = self.store.next_cascade()?.is_some();
@@ -142,9 +157,10 @@ impl Hub {
         if self.cascading {
             return Some(Duration::ZERO);
         }
-        let due = self.next_timer?;
-        let wait = u64::try_from(due.saturating_sub(time::now())).unwrap_or(0);
-        Some(Duration::from_nanos(wait).min(MAX_TIMER_WAIT))
+        let timer = self.next_timer.map(|due| due.saturating_sub(self.clock.now()));
+        let lease = self.scheduler.next_expiry().map(|due| due.saturating_sub(self.clock.elapsed()));
+        let wait = timer.into_iter().chain(lease).min()?;
+        Some(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).min(MAX_TIMER_WAIT))
     }
 
     fn add_timer(&mut self, key: Key, fire_at: Nanos, event: Option<&[u8]>) -> Result<()> {
@@ -159,7 +175,7 @@ impl Hub {
             return false;
         }
         self.health.pause = None;
-        self.cascading || self.next_timer.is_some_and(|next| next <= time::now())
+        self.cascading || self.next_timer.is_some_and(|next| next <= self.clock.now())
     }
 
     fn do_chores(&mut self) -> std::result::Result<(), StoreError> {
@@ -168,7 +184,7 @@ impl Hub {
     }
 
     fn fire_timers(&mut self) -> std::result::Result<(), StoreError> {
-        let now = time::now();
+        let now = self.clock.now();
         if self.next_timer.is_none_or(|next| next > now) {
             return Ok(());
         }

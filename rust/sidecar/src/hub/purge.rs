@@ -106,17 +106,14 @@ impl Hub {
     /// Forgets one instance, in the database, in memory and in workers' hands.
     pub(super) fn remove(&mut self, key: Key) -> Result<()> {
         let id = self.store.instance(key)?.map(|row| row.instance.id);
+        self.drop_activities(key)?;
         self.store.delete(key)?;
         self.cache.remove(key);
-        self.stalled.remove(&key);
-        let (turn, activities) = self.leases.revoke(key);
-        if let Some(stream) = turn.and_then(|id| self.streams.get_mut(id)) {
-            stream.turns = stream.turns.saturating_sub(1);
-        }
-        for id in activities {
-            if let Some(stream) = self.streams.get_mut(id) {
-                stream.activities = stream.activities.saturating_sub(1);
-            }
+        self.scheduler.forget_turn(key);
+        self.leases.turns.remove(&key);
+        let out = self.leases.activities.extract_if(|_, lease| lease.key == key);
+        for sequence in out.map(|(sequence, _)| sequence).collect::<Vec<_>>() {
+            self.scheduler.activity_over(sequence);
         }
         self.waiters.bury(key, &id.unwrap_or_default());
         Ok(())

@@ -3,7 +3,6 @@
 use super::{Hub, HubError, Result};
 use crate::machine::{self, Rerun};
 use crate::store::Created;
-use crate::time;
 use crate::wire::decode_history;
 
 impl Hub {
@@ -17,7 +16,7 @@ impl Hub {
         let frames = self.store.history(source.key)?.starting_at(0).concat();
         let history = decode_history(&frames)
             .map_err(|error| HubError::Undecodable { id: id.to_owned(), error: error.to_string() })?;
-        let now = time::now();
+        let now = self.clock.now();
         let outcome = Self::with_environment(&self.app_id, now, |environment| {
             machine::rerun(&source.instance, history, &asked, environment)
         })?;

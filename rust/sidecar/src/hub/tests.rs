@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use durabletask_proto::{ExecutionStartedEvent, ExecutionTerminatedEvent, OrchestrationInstance, OrchestrationStatus};
 
-use super::{Handle, Hub, HubError, HubOptions, NewInstance, Offer};
+use super::{Handle, Hub, HubError, HubOptions, Limits, NewInstance, Offer};
+use crate::clock::Clock;
 use crate::machine::Instance;
 use crate::store::{Created, Key, Losses, Store, StoreError};
 
@@ -21,7 +22,7 @@ fn start() -> Handle {
 }
 
 fn options() -> HubOptions {
-    HubOptions { app_id: "app".to_owned(), cache_bytes: 1 << 20 }
+    HubOptions { app_id: "app".to_owned(), cache_bytes: 1 << 20, clock: Clock::wall(), limits: Limits::default() }
 }
 
 /// A root that has ended; below it a chain of that many children that have ended, and as many beside each other; the last
@@ -126,7 +127,6 @@ fn instance(id: &str, input: String) -> NewInstance {
 #[tokio::test]
 async fn a_full_disk_refuses_what_does_not_fit_and_loses_nothing_else() {
     let hub = start();
-    let offer = Offer { stateful_history: false, max_turns: 0, max_activities: 0 };
     let small = instance("small", String::new());
     hub.call_alone(move |hub| hub.start_instance(small)).await.expect("there is room");
 
@@ -138,7 +138,7 @@ async fn a_full_disk_refuses_what_does_not_fit_and_loses_nothing_else() {
     assert_eq!(state, None, "what was refused is undone");
 
     hub.look(|hub| Ok(hub.store.limit_pages(0)?)).await.expect("no limit");
-    let mut worker = hub.look(move |hub| Ok(hub.connect(offer))).await.expect("a stream");
+    let mut worker = hub.look(move |hub| Ok(hub.connect(1, Offer::default()))).await.expect("a stream");
     let item = tokio::time::timeout(Duration::from_secs(20), worker.items.recv()).await;
     assert!(item.is_ok_and(|item| item.is_some()), "what was acknowledged is handed out");
     let large = instance("large", "x".repeat(1 << 20));

@@ -1,10 +1,11 @@
 //! Completed turns: what the state machine says is stored, and what follows from it is sent on its way.
 
+use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost::Message as _;
 use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, OrchestratorResponse};
 
-use super::dispatch::TurnLease;
-use super::streams::Warm;
+use super::dispatch::{TurnLease, need_of};
+use super::scheduler::Warm;
 use super::{Hub, HubError, Result};
 use crate::machine::{self, Entry, Kind, Message, Outcome, RawEvent, Turn, events};
 use crate::store::{DueTimer, Key};
@@ -18,40 +19,54 @@ impl Hub {
         let unknown = || HubError::UnknownWorkItem(format!("a turn of instance '{instance_id}'"));
         let key = self.store.find_key(&instance_id)?.ok_or_else(unknown)?;
         let Some(lease) = self.leases.take_turn(key, &response.completion_token) else {
-            tracing::warn!(%instance_id, "dropping the completion of a turn that is not in flight");
+            tracing::warn!(?instance_id, "dropping the completion of a turn that is not in flight");
+            if let Some(stream) = self.leases.revoked.remove(&response.completion_token) {
+                self.scheduler.answered_too_late(stream);
+            }
             return Err(unknown());
         };
         let Some(live) = self.cache.load(&self.store, key)? else {
             return Err(unknown());
         };
 
-        let TurnLease { stream, started, events, last, more, past_count, past_bytes, .. } = lease;
-        let now = time::now();
+        let TurnLease { started, events, event_count, last, past_count, past_bytes, .. } = lease;
+        let execution_id = live.row.instance.execution_id().map(str::to_owned);
+        let events = match events {
+            Some(events) => events,
+            None => self.store.waiting(key, execution_id.as_deref(), event_count)?.0,
+        };
+        let now = self.clock.now();
         let turn = Turn { started, events };
+        let chosen = response.version.as_ref().and_then(|version| version.name.clone());
         let outcome = Self::with_environment(&self.app_id, now, |environment| {
             machine::complete_turn(&live.row.instance, turn, response, environment)
         });
-        let execution_id = live.row.instance.execution_id().map(str::to_owned);
-        if let Some(stream) = self.streams.get_mut(stream) {
-            stream.turns = stream.turns.saturating_sub(1);
-            if outcome.next_execution.is_some() || outcome.completion.is_some() {
-                stream.forget(key);
-            } else {
-                stream.remember(key, Warm { execution_id, count: past_count, bytes: past_bytes });
-            }
+        let over = outcome.next_execution.is_some() || outcome.completion.is_some();
+        if let Some(stream) = self.scheduler.holder_of(key) {
+            let warm = (!over).then_some(Warm { execution_id, count: past_count, bytes: past_bytes });
+            self.scheduler.remember(stream, key, warm);
+        }
+        if !over && chosen.is_some() && chosen != live.row.pinned {
+            self.store.pin(key, chosen.as_deref().unwrap_or_default())?;
+            live.row.pinned = chosen;
         }
 
-        if outcome.stalled {
-            self.stalled.entry(key).or_default().push(stream);
-            self.queue.push_turn(key);
+        let more = if outcome.stalled {
+            self.scheduler.turn_declined(key);
+            true
         } else {
-            self.stalled.remove(&key);
+            let more = self.scheduler.turn_answered(key).is_some_and(|(_, more)| more);
             self.store.consume(key, last)?;
-            if more || outcome.next_execution.is_some() {
-                self.queue.push_turn(key);
-            }
+            more || outcome.next_execution.is_some()
+        };
+        self.commit(key, outcome, now)?;
+        if more
+            && let Some(live) = self.cache.load(&self.store, key)?
+            && !live.row.instance.is_finished()
+        {
+            self.scheduler.turn_is_due(key, need_of(&live.row));
         }
-        self.commit(key, outcome, now)
+        Ok(())
     }
 
     /// Stores an outcome and passes on what it sends.
@@ -86,11 +101,20 @@ impl Hub {
         let execution_id = outcome.instance.execution_id().map(str::to_owned);
         let finished = outcome.instance.is_finished();
         live.row.instance = outcome.instance;
+        if restarted {
+            live.row.pinned = None;
+        }
         self.cache.settle(key);
 
+        if finished {
+            self.drop_activities(key)?;
+        }
+        // What the last turn asks for on its way out is done all the same: nobody waits for it, and nobody said not to.
         for event in outcome.activities {
             let bytes = event.encode_to_vec();
-            self.schedule_activity(key, execution_id.clone(), bytes)?;
+            if let Some(EventType::TaskScheduled(task)) = event.event_type {
+                self.schedule_activity(key, execution_id.clone(), &task.name, bytes)?;
+            }
         }
         for (fire_at, event) in outcome.timers {
             self.add_timer(key, time::from_timestamp(&fire_at), Some(&event.encode_to_vec()))?;
@@ -103,7 +127,8 @@ impl Hub {
             self.store.consume(key, i64::MAX)?;
             self.store.delete_timers(key)?;
             self.cache.remove(key);
-            self.stalled.remove(&key);
+            self.scheduler.forget_turn(key);
+            self.leases.turns.remove(&key);
         }
         for child in &outcome.children {
             self.create_child(key, child)?;
@@ -129,9 +154,10 @@ impl Hub {
 
     fn deliver_raw(&mut self, key: Key, execution: Option<&str>, event: &RawEvent) -> Result<()> {
         self.store.deliver(key, execution, event)?;
-        let scheduled = self.cache.load(&self.store, key)?.is_some_and(|live| live.row.not_before.is_some());
-        if !self.leases.note_more(key) && !scheduled {
-            self.queue.push_turn(key);
+        if let Some(live) = self.cache.load(&self.store, key)?
+            && live.row.not_before.is_none()
+        {
+            self.scheduler.turn_is_due(key, need_of(&live.row));
         }
         Ok(())
     }
@@ -151,7 +177,7 @@ impl Hub {
             return Ok(());
         }
         match message.event.event_type {
-            Some(durabletask_proto::history_event::EventType::ExecutionTerminated(ref event)) => {
+            Some(EventType::ExecutionTerminated(ref event)) => {
                 let event = event.clone();
                 self.terminate_key(key, &event, message.event.router)
             }
@@ -169,23 +195,26 @@ impl Hub {
         let Some(live) = self.cache.load(&self.store, key)? else {
             return Ok(());
         };
-        let now = time::now();
+        let now = self.clock.now();
         if live.row.instance.is_finished() {
             if event.recurse {
                 self.terminate_children(key, event)?;
             }
             return Ok(());
         }
-        if live.row.not_before.is_some() {
+        let need = need_of(&live.row);
+        // What is to start later has no code running, and what no worker has gets none.
+        if live.row.not_before.is_some() || (self.scheduler.has_workers() && !self.scheduler.serves_turn(&need)) {
             let (waiting, _) = self.store.waiting(key, live.row.instance.execution_id(), u32::MAX)?;
-            let outcome = Self::with_environment(&self.app_id, now, |environment| {
+            let mut outcome = Self::with_environment(&self.app_id, now, |environment| {
                 machine::terminate_unstarted(&live.row.instance, waiting, event, environment)
             });
+            outcome.cascade = event.recurse.then(|| event.clone());
             self.store.clear_not_before(key)?;
             return self.commit(key, outcome, now);
         }
         // Any worker can take part in its end, also one that could not run it.
-        self.stalled.remove(&key);
+        self.scheduler.forgive(key, &need);
         let terminated = events::execution_terminated(time::to_timestamp(now), event.clone());
         self.deliver(key, &HistoryEvent { router, ..terminated })
     }
@@ -201,7 +230,7 @@ impl Hub {
         self.store.clear_not_before(key)?;
         if let Some(live) = self.cache.load(&self.store, key)? {
             live.row.not_before = None;
-            self.queue.push_turn(key);
+            self.scheduler.turn_is_due(key, need_of(&live.row));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use durabletask_proto::{OrchestrationState, OrchestrationStatus};
 use tokio::sync::oneshot;
 
+use super::dispatch::need_of;
 use super::{Hub, HubError, Result};
 use crate::machine::Instance;
 use crate::store::Key;
@@ -102,9 +103,11 @@ impl Hub {
     pub(crate) fn wait(&mut self, instance_id: &str, waiter: Waiter) -> Result<()> {
         let row = self.existing(instance_id)?;
         let key = row.key;
-        if waiter.until.reached(&row.instance) || (waiter.impatient && self.streams.is_empty()) {
+        if waiter.until.reached(&row.instance) || (waiter.impatient && !self.scheduler.serves_turn(&need_of(&row))) {
             let state = self.describe(row, waiter.payloads)?;
             self.waiters.settled.push((key, waiter, Ok(state)));
+        } else if self.waiters.keys.len() >= self.limits.waiters {
+            return Err(HubError::TooManyWaiters(self.limits.waiters));
         } else {
             self.waiters.insert(key, waiter);
         }
@@ -133,15 +136,22 @@ impl Hub {
         Ok(())
     }
 
-    /// No worker is left: those who only waited for one to act are answered as things are.
+    /// A worker is gone: those who only waited for one to act, and have none left, are answered as things are.
     pub(super) fn release_impatient(&mut self) {
-        let keys: Vec<Key> = self.waiters.waiting.keys().copied().collect();
+        let impatient = |waiting: &[Waiter]| waiting.iter().any(|waiter| waiter.impatient);
+        let keys: Vec<Key> =
+            self.waiters.waiting.iter().filter(|(_, waiting)| impatient(waiting)).map(|(key, _)| *key).collect();
         for key in keys {
+            let row = match self.store.instance(key) {
+                Ok(Some(row)) if self.scheduler.serves_turn(&need_of(&row)) => continue,
+                Ok(Some(row)) => Ok(row),
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
             for waiter in self.waiters.take(key, |waiter| waiter.impatient) {
-                let state = match self.store.instance(key) {
-                    Ok(Some(row)) => self.describe(row, waiter.payloads),
-                    Ok(None) => continue,
-                    Err(error) => Err(error.into()),
+                let state = match &row {
+                    Ok(row) => self.describe(row.clone(), waiter.payloads),
+                    Err(error) => Err(error.clone().into()),
                 };
                 self.waiters.settled.push((key, waiter, state));
             }

@@ -1,14 +1,15 @@
 //! The methods of the service, but for the stream of work items.
 
 use durabletask_proto::prost::Message;
+use durabletask_proto::prost_types::Timestamp;
 use durabletask_proto::server::TaskHubSidecarService;
 use durabletask_proto::{
     ActivityResponse, CompleteTaskResponse, CreateInstanceRequest, CreateInstanceResponse, ExecutionStartedEvent,
     ExecutionTerminatedEvent, GetInstanceHistoryRequest, GetInstanceHistoryResponse, GetInstanceRequest,
-    GetInstanceResponse, GetWorkItemsRequest, ListInstanceIDsRequest, ListInstanceIDsResponse, OrchestrationInstance,
-    OrchestratorResponse, PurgeInstancesRequest, PurgeInstancesResponse, RaiseEventRequest, RaiseEventResponse,
-    RerunWorkflowFromEventRequest, RerunWorkflowFromEventResponse, ResumeRequest, ResumeResponse, SuspendRequest,
-    SuspendResponse, TerminateRequest, TerminateResponse, WorkItem, purge_instances_request,
+    GetInstanceResponse, GetWorkItemsRequest, HistoryEvent, ListInstanceIDsRequest, ListInstanceIDsResponse,
+    OrchestrationInstance, OrchestratorResponse, PurgeInstancesRequest, PurgeInstancesResponse, RaiseEventRequest,
+    RaiseEventResponse, RerunWorkflowFromEventRequest, RerunWorkflowFromEventResponse, ResumeRequest, ResumeResponse,
+    SuspendRequest, SuspendResponse, TerminateRequest, TerminateResponse, WorkItem, purge_instances_request,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -37,6 +38,12 @@ impl Service {
                 Err(rest) => purge = rest,
             }
         }
+    }
+
+    /// Delivers an event; the hub says when it was raised.
+    async fn raise(&self, instance_id: String, event: HistoryEvent) -> Result<(), HubError> {
+        let bytes = event.encoded_len();
+        self.hub.submit((instance_id, event), bytes, |hub, (id, event)| hub.raise(&id, event)).await
     }
 
     /// Waits for the effect of a request, as long as there is a worker to bring it about.
@@ -103,9 +110,8 @@ impl TaskHubSidecarService for Service {
 
     async fn raise_event(&self, request: Request<RaiseEventRequest>) -> Answer<RaiseEventResponse> {
         let request = request.into_inner();
-        let event = events::event_raised(time::to_timestamp(time::now()), request.name, request.input);
-        let bytes = event.encoded_len();
-        self.hub.submit((request.instance_id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
+        let RaiseEventRequest { instance_id, name, input, .. } = request;
+        self.raise(instance_id, events::event_raised(Timestamp::default(), name, input)).await?;
         Ok(Response::new(RaiseEventResponse {}))
     }
 
@@ -121,20 +127,16 @@ impl TaskHubSidecarService for Service {
 
     async fn suspend_instance(&self, request: Request<SuspendRequest>) -> Answer<SuspendResponse> {
         let SuspendRequest { instance_id, reason, .. } = request.into_inner();
-        let event = events::execution_suspended(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
-        let bytes = event.encoded_len();
-        self.hub.submit((id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
+        self.raise(id, events::execution_suspended(Timestamp::default(), reason)).await?;
         self.see_to(instance_id, Until::Suspended).await?;
         Ok(Response::new(SuspendResponse {}))
     }
 
     async fn resume_instance(&self, request: Request<ResumeRequest>) -> Answer<ResumeResponse> {
         let ResumeRequest { instance_id, reason, .. } = request.into_inner();
-        let event = events::execution_resumed(time::to_timestamp(time::now()), reason);
         let id = instance_id.clone();
-        let bytes = event.encoded_len();
-        self.hub.submit((id, event), bytes, |hub, (id, event)| hub.raise(&id, &event)).await?;
+        self.raise(id, events::execution_resumed(Timestamp::default(), reason)).await?;
         self.see_to(instance_id, Until::Resumed).await?;
         Ok(Response::new(ResumeResponse {}))
     }

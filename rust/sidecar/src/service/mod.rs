@@ -34,7 +34,9 @@ impl From<HubError> for Status {
             HubError::Undecodable { .. } => Code::DataLoss,
             HubError::AlreadyExists { .. } => Code::AlreadyExists,
             HubError::NotCompleted { .. } => Code::FailedPrecondition,
-            HubError::Database(StoreError::Full | StoreError::TooBig) => Code::ResourceExhausted,
+            HubError::Database(StoreError::Full | StoreError::TooBig) | HubError::TooManyWaiters(_) => {
+                Code::ResourceExhausted
+            }
             HubError::Database(StoreError::Locked(_) | StoreError::Io(_)) => Code::Unavailable,
             HubError::Database(StoreError::Corrupt(_) | StoreError::Gone(_)) => Code::DataLoss,
             HubError::Database(StoreError::Other(_)) => Code::Internal,

@@ -11,17 +11,19 @@ use bytes::BufMut;
 use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarServiceServer;
 use durabletask_proto::{GetInstanceHistoryRequest, GetWorkItemsRequest, WorkerCapability};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
+use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::Service;
-use crate::hub::{Handle, Offer, STREAM_BOUND};
+use crate::hub::{Connected, Handle, Names, Offer, STREAM_BOUND, StreamId};
 use crate::wire::{EncodedMessage, encode_history};
 
 const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
@@ -104,36 +106,75 @@ impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
 
     fn call(&mut self, request: Request<GetWorkItemsRequest>) -> Self::Future {
         let hub = self.hub.clone();
-        let offer = offer_of(&request.into_inner());
+        let offer = offer_of(&request);
         Box::pin(async move {
-            let connected = hub.look(move |hub| Ok(hub.connect(offer))).await?;
-            Ok(Response::new(WorkItemStream {
-                id: connected.id,
-                items: connected.items,
-                starved: connected.starved,
-                hub,
-            }))
+            let id = hub.unique_id();
+            // Before the job is sent: the call can be dropped at any await, and then nobody is to send anything there.
+            let registration = Registration { id, hub: hub.clone() };
+            let offer = offer?;
+            let Connected { items, starved } = hub.look(move |hub| Ok(hub.connect(id, offer))).await?;
+            Ok(Response::new(WorkItemStream { items, starved, registration }))
         })
     }
 }
 
-fn offer_of(request: &GetWorkItemsRequest) -> Offer {
+fn offer_of(request: &Request<GetWorkItemsRequest>) -> Result<Offer, Status> {
+    let asked = request.get_ref();
     #[allow(deprecated, reason = "workers before Dapr 1.18 send them, and mean them")]
-    let (turns, activities) =
-        (request.max_concurrent_orchestration_work_items, request.max_concurrent_activity_work_items);
-    Offer {
-        stateful_history: request.capabilities().any(|it| it == WorkerCapability::StatefulHistory),
+    let (turns, activities) = (asked.max_concurrent_orchestration_work_items, asked.max_concurrent_activity_work_items);
+    Ok(Offer {
+        stateful_history: asked.capabilities().any(|it| it == WorkerCapability::StatefulHistory),
         max_turns: usize::try_from(turns).unwrap_or(0),
         max_activities: usize::try_from(activities).unwrap_or(0),
+        orchestrators: names_in(request.metadata(), "durabletask-orchestrators-bin")?,
+        activities: names_in(request.metadata(), "durabletask-activities-bin")?,
+    })
+}
+
+/// A worker that says what it has lists names, or pairs of a name and a version, in JSON.
+fn names_in(metadata: &MetadataMap, key: &'static str) -> Result<Option<Names>, Status> {
+    let Some(value) = metadata.get_bin(key) else {
+        return Ok(None);
+    };
+    let refused = |why: String| {
+        let expected = r#"expected a JSON array in UTF-8 of "name" and ["name", "version"]"#;
+        Status::invalid_argument(format!("the metadata '{key}' can not be read: {why}; {expected}"))
+    };
+    let bytes = value.to_bytes().map_err(|error| refused(error.to_string()))?;
+    let entries: Vec<Value> = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
+    let mut names = Names::default();
+    for entry in entries {
+        match entry {
+            Value::String(name) => names.add(name, None),
+            Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
+                Ok([Value::String(name), Value::String(version)]) => names.add(name, Some(version)),
+                Ok(other) => return Err(refused(format!("{} is neither", Value::from(other.to_vec())))),
+                Err(other) => return Err(refused(format!("{} is neither", Value::Array(other)))),
+            },
+            other => return Err(refused(format!("{other} is neither"))),
+        }
+    }
+    Ok(Some(names))
+}
+
+/// Tells the hub that a stream has ended, however it ends.
+struct Registration {
+    id: StreamId,
+    hub: Handle,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let id = self.id;
+        self.hub.tell(move |hub| hub.disconnect(id));
     }
 }
 
 /// Work items on their way to one worker. When it is dropped the worker has gone.
 struct WorkItemStream {
-    id: u64,
     items: mpsc::Receiver<EncodedMessage>,
     starved: Arc<AtomicBool>,
-    hub: Handle,
+    registration: Registration,
 }
 
 impl Stream for WorkItemStream {
@@ -146,16 +187,9 @@ impl Stream for WorkItemStream {
             && self.starved.swap(false, Ordering::SeqCst)
         {
             // There is room again; any job makes the hub look for work to hand out.
-            self.hub.tell(|_| {});
+            self.registration.hub.tell(|_| {});
         }
         item.map(|item| item.map(Ok))
-    }
-}
-
-impl Drop for WorkItemStream {
-    fn drop(&mut self) {
-        let id = self.id;
-        self.hub.tell(move |hub| hub.disconnect(id));
     }
 }
 
@@ -184,7 +218,7 @@ impl Encoder for AsItIs {
     type Error = Status;
 
     fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
-        buffer.reserve(item.chunks.iter().map(bytes::Bytes::len).sum());
+        buffer.reserve(item.len());
         for chunk in item.chunks {
             buffer.put(chunk);
         }

@@ -18,6 +18,8 @@ pub(crate) struct InstanceRow {
     pub(crate) key: Key,
     pub(crate) instance: Instance,
     pub(crate) not_before: Option<Nanos>,
+    /// The version that a worker has chosen for the current execution.
+    pub(crate) pinned: Option<String>,
     pub(crate) created_at: Nanos,
     pub(crate) started_at: Option<Nanos>,
     pub(crate) updated_at: Nanos,
@@ -40,7 +42,8 @@ pub(crate) struct PurgeFilter {
     pub(crate) statuses: Vec<i32>,
 }
 
-const COLUMNS: &str = "key, id, status, suspended, start, not_before, created_at, started_at, updated_at, completed_at";
+const COLUMNS: &str =
+    "key, id, status, suspended, start, not_before, created_at, started_at, updated_at, completed_at, pinned";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     let status: i32 = row.get(2)?;
@@ -60,6 +63,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         started_at: row.get(7)?,
         updated_at: row.get(8)?,
         completed_at: row.get(9)?,
+        pinned: row.get(10)?,
     })
 }
 
@@ -116,7 +120,7 @@ impl Store {
             .execute(params![key, instance.status as i32, instance.suspended, now, finished_at])?;
         if restarted {
             self.connection
-                .prepare_cached("UPDATE instances SET start = ?2 WHERE key = ?1")?
+                .prepare_cached("UPDATE instances SET start = ?2, pinned = NULL WHERE key = ?1")?
                 .execute(params![key, instance.start.encode_to_vec()])?;
             let StartColumns { version, execution, .. } = StartColumns::of(&instance.start);
             self.connection
@@ -129,6 +133,14 @@ impl Store {
     /// The scheduled start has come, or is not waited for any longer.
     pub(crate) fn clear_not_before(&self, key: Key) -> Result<()> {
         self.connection.prepare_cached("UPDATE instances SET not_before = NULL WHERE key = ?1")?.execute([key])?;
+        Ok(())
+    }
+
+    /// A worker has chosen a version; from now on it is needed.
+    pub(crate) fn pin(&self, key: Key, version: &str) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE instances SET pinned = ?2 WHERE key = ?1")?
+            .execute(params![key, version])?;
         Ok(())
     }
 

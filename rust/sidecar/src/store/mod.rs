@@ -41,9 +41,15 @@ pub(crate) struct Store {
     commits: Cell<u32>,
     /// None in memory.
     files: Option<Files>,
+    /// The same number each time that this database is opened, and another for each database.
+    salt: i64,
 }
 
 impl Store {
+    pub(crate) fn salt(&self) -> i64 {
+        self.salt
+    }
+
     fn sequence(&mut self) -> i64 {
         let next = self.next_sequence;
         self.next_sequence += 1;

@@ -129,7 +129,8 @@ impl Store {
         connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
         bring_up_to_date(&connection, 0)?;
         let next_sequence = number_rows(&connection)?;
-        Ok(Self::with(connection, next_sequence, None))
+        let salt = fact(&connection, "salt")?;
+        Ok(Self::with(connection, next_sequence, salt, None))
     }
 
     fn on_file(path: &Path, mut files: Files, losses: Losses) -> Result<Self, (Refusal, Files)> {
@@ -138,7 +139,8 @@ impl Store {
             claim(&connection, path, files, losses)?;
             log::begin(&connection)?;
             let next_sequence = number_rows(&connection)?;
-            Ok((connection, next_sequence))
+            let salt = fact(&connection, "salt")?;
+            Ok((connection, next_sequence, salt))
         };
         let begun = match begin(&mut files) {
             Err(Refusal::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
@@ -149,18 +151,18 @@ impl Store {
             begun => begun,
         };
         match begun {
-            Ok((connection, next_sequence)) => {
+            Ok((connection, next_sequence, salt)) => {
                 files.note_opened();
                 files.keep_reserve();
-                Ok(Self::with(connection, next_sequence, Some(files)))
+                Ok(Self::with(connection, next_sequence, salt, Some(files)))
             }
             Err(refusal) => Err((refusal, files)),
         }
     }
 
-    fn with(connection: Connection, next_sequence: i64, files: Option<Files>) -> Self {
+    fn with(connection: Connection, next_sequence: i64, salt: i64, files: Option<Files>) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, next_sequence, commits: Cell::new(0), files }
+        Self { connection, next_sequence, salt, commits: Cell::new(0), files }
     }
 }
 

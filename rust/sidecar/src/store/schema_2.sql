@@ -6,6 +6,9 @@ ALTER TABLE inbox ADD COLUMN execution TEXT;
 -- The version that a worker has chosen for an instance: it is what the next worker has to have.
 ALTER TABLE instances ADD COLUMN pinned TEXT;
 
+-- What a worker has to have to run an activity; NULL is to be read in the event.
+ALTER TABLE activities ADD COLUMN name TEXT;
+
 -- Instances whose children are yet to be terminated, in the order of their terminations.
 CREATE TABLE cascades (
     sequence INTEGER PRIMARY KEY,
@@ -32,3 +35,4 @@ ALTER TABLE instances ADD COLUMN execution TEXT;        -- id of the current exe
 ALTER TABLE instances ADD COLUMN tags TEXT;             -- a JSON object of strings; NULL: none
 CREATE INDEX instances_by_name ON instances (name);
 CREATE INDEX instances_by_status ON instances (status);
+INSERT INTO facts VALUES ('salt', random());        -- no other database's completion tokens fit this one's activities

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use durabletask_proto::history_event::EventType;
-use durabletask_proto::{ActivityResponse, TaskFailureDetails};
+use durabletask_proto::{ActivityResponse, GetWorkItemsRequest, TaskFailureDetails};
 use tonic::Code;
 
 use crate::support::actions::{child, complete, continue_as_new, schedule, timer};
-use crate::support::{Worker, create, finished, kinds, start};
+use crate::support::{Worker, create, finished, kinds, start, start_on};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -84,18 +84,74 @@ async fn a_stale_token_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn workers_that_send_no_tokens_are_believed() {
+async fn a_completion_without_a_token_is_not_believed() {
     let (sidecar, mut client) = start().await;
     let mut worker = Worker::connect(&client).await;
     create(&mut client, "one", "greet").await.expect("the id is free");
     let turn = worker.turn().await;
-    let mut response = turn.response(vec![schedule(1, "hello")]);
+    let mut response = turn.response(vec![complete(1, "\"forged\"")]);
     response.completion_token.clear();
-    worker.try_answer(response).await.expect("taken");
+    assert_eq!(worker.try_answer(response).await.expect_err("no token").code(), Code::NotFound);
+    worker.answer(&turn, vec![schedule(1, "hello")]).await;
     let activity = worker.activity().await;
     let response = ActivityResponse { completion_token: String::new(), ..activity.response("1") };
-    worker.try_finish(response).await.expect("taken");
-    assert_eq!(kinds(&worker.turn().await.request.new_events), ["OrchestratorStarted", "TaskCompleted"]);
+    assert_eq!(worker.try_finish(response).await.expect_err("no token").code(), Code::NotFound);
+    worker.finish(&activity, "1").await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_was_done_counts_though_its_stream_and_its_sidecar_are_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let db = directory.path().join("state.db");
+    let (sidecar, mut client) = start_on(&db).await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "slow")]).await;
+    let slow = worker.activity().await;
+    sidecar.stop().await;
+
+    let (sidecar, client) = start_on(&db).await;
+    let mut worker = Worker::connect(&client).await;
+    let again = worker.activity().await;
+    worker.finish(&slow, "\"done\"").await;
+    let error = worker.try_finish(again.response("\"again\"")).await.expect_err("it has a result");
+    assert_eq!(error.code(), Code::NotFound);
+    let turn = worker.turn().await;
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "TaskCompleted"]);
+    sidecar.stop().await;
+
+    // Another sidecar's activity may have the same id and the same number.
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "slow")]).await;
+    worker.activity().await;
+    worker.try_finish(slow.response("\"of another\"")).await.expect_err("it is not this one's");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_ended_runs_nothing_more() {
+    let (sidecar, mut client) = start().await;
+    #[allow(deprecated, reason = "what older workers send")]
+    let one_at_a_time = GetWorkItemsRequest { max_concurrent_activity_work_items: 1, ..GetWorkItemsRequest::default() };
+    let mut worker = Worker::offering(&client, one_at_a_time).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "first"), schedule(2, "second"), schedule(3, "third")]).await;
+    let first = worker.activity().await;
+    crate::support::raise(&mut client, "one", "enough").await.expect("it runs");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![complete(4, "1")]).await;
+    worker.finish(&first, "1").await;
+
+    create(&mut client, "two", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![schedule(1, "of another")]).await;
+    assert_eq!(worker.activity().await.request.name, "of another");
     sidecar.stop().await;
 }
 

@@ -20,14 +20,13 @@ async fn instances_timers_and_activities_survive_a_restart() {
     create(&mut client, "one", "greet").await.expect("the id is free");
     let turn = worker.turn().await;
     worker.answer(&turn, vec![schedule(1, "hello"), timer(2, Duration::from_millis(1))]).await;
-    let activity = worker.activity().await;
+    let _activity = worker.activity().await;
     crate::support::soon("the sidecar's end", sidecar.stop()).await;
 
     let (sidecar, mut client) = start_on(&db).await;
     assert_eq!(finished(&mut client, "done").await.output.as_deref(), Some("\"out\""));
     assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Running);
     let mut worker = Worker::connect(&client).await;
-    worker.try_finish(activity.response("\"late\"")).await.expect_err("it is handed out again");
     let (mut fired, mut run) = (false, false);
     while !(fired && run) {
         let item = worker.next().await.expect("a work item");

@@ -1,12 +1,17 @@
 //! Several workers, workers that go away, workers that can not keep up, and workers of another version.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use durabletask_proto::{GetWorkItemsRequest, OrchestrationStatus, TerminateRequest};
+use durabletask_proto::{
+    GetWorkItemsRequest, OrchestrationStatus, OrchestrationVersion, OrchestratorResponse, SuspendRequest,
+    TerminateRequest,
+};
+use durabletask_sidecar::Options;
 use tonic::Code;
 
 use crate::support::actions::{complete, schedule, unversioned};
-use crate::support::{Worker, connect, create, finished, kinds, raise, soon, start, status};
+use crate::support::{Client, Worker, connect, create, finished, kinds, raise, soon, start, start_with, status};
 
 #[tokio::test]
 async fn work_is_shared_between_workers_and_given_to_one_of_them() {
@@ -51,11 +56,118 @@ async fn what_a_worker_had_in_hand_goes_to_the_next() {
     }
     assert_eq!((turns, activities), (vec!["turn".to_owned()], vec!["hello".to_owned()]));
 
-    // The worker that was given up answers late, through another connection.
+    // The worker that was given up answers late, through another connection. A turn is somebody else's by now; what an
+    // activity has done is done.
     let late = second.try_answer(turn.response(vec![complete(1, "\"late\"")])).await;
     assert_eq!(late.expect_err("the turn is somebody else's now").code(), Code::NotFound);
-    let late = second.try_finish(activity.response("\"late\"")).await;
-    assert_eq!(late.expect_err("the activity is somebody else's now").code(), Code::NotFound);
+    second.try_finish(activity.response("\"late\"")).await.expect("the work was done");
+    let again = second.try_finish(activity.response("\"again\"")).await;
+    assert_eq!(again.expect_err("it has been answered").code(), Code::NotFound);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_wedged_worker_keeps_neither_its_instances_nor_new_ones() {
+    let options = Options { turn_lease: Duration::from_millis(300), ..Options::default() };
+    let (sidecar, mut client) = start_with(options).await;
+    let mut wedged = Worker::with_cache(&client).await;
+    let ids: Vec<String> = (0..20).map(|n| format!("id-{n}")).collect();
+    for id in &ids {
+        create(&mut client, id, "greet").await.expect("the id is free");
+        let turn = wedged.turn().await;
+        wedged.answer(&turn, vec![]).await;
+    }
+    // It goes on reading and answers no more.
+    let reading = tokio::spawn(async move { while wedged.next().await.is_some() {} });
+    let mut other = Worker::connect(&client).await;
+    for id in &ids {
+        raise(&mut client, id, "go").await.expect("it runs");
+    }
+    for _ in &ids {
+        let turn = other.turn().await;
+        other.answer(&turn, vec![complete(1, "1")]).await;
+    }
+    for id in &ids {
+        finished(&mut client, id).await;
+    }
+    sidecar.stop().await;
+    soon("the end of the stream", reading).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn calls_for_work_that_are_given_up_at_once_leave_nothing_behind() {
+    let (sidecar, mut client) = start().await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    for n in 0..300_u64 {
+        let mut quick = client.clone();
+        let request = tonic::Request::new(GetWorkItemsRequest::default());
+        let call = tokio::time::timeout(Duration::from_micros(n * 7 % 900), quick.get_work_items(request));
+        drop(call.await);
+    }
+    // With a worker left over this would wait for it.
+    let suspend = SuspendRequest { instance_id: "one".to_owned(), ..SuspendRequest::default() };
+    soon("the answer to a request that no worker can see to", client.suspend_instance(suspend)).await.expect("taken");
+    sidecar.stop().await;
+}
+
+/// A worker that says what it has.
+async fn choosy(client: &Client, orchestrators: &str, activities: &str) -> Worker {
+    let mut request = tonic::Request::new(GetWorkItemsRequest::default());
+    let binary = |text: &str| tonic::metadata::MetadataValue::from_bytes(text.as_bytes());
+    request.metadata_mut().insert_bin("durabletask-orchestrators-bin", binary(orchestrators));
+    request.metadata_mut().insert_bin("durabletask-activities-bin", binary(activities));
+    Worker::asking(client, request).await.expect("it can be read")
+}
+
+#[tokio::test]
+async fn a_worker_that_says_what_it_has_is_given_that_alone() {
+    let (sidecar, mut client) = start().await;
+    let mut one = choosy(&client, r#"["parent", ["greet", "1"]]"#, r#"["hello"]"#).await;
+    create(&mut client, "missing", "nobody has it").await.expect("the id is free");
+    create(&mut client, "new", "greet").await.expect("the id is free");
+    let turn = one.turn().await;
+    assert_eq!(turn.id(), "new");
+    let version = OrchestrationVersion { name: Some("1".to_owned()), patches: vec![] };
+    let actions = vec![schedule(1, "elsewhere"), schedule(2, "hello")];
+    one.try_answer(OrchestratorResponse { version: Some(version), ..turn.response(actions) }).await.expect("taken");
+    let hello = one.activity().await;
+    assert_eq!(hello.request.name, "hello");
+
+    // The version that was chosen is needed from now on.
+    let mut two = choosy(&client, r#"[["greet", "2"], "nobody has it"]"#, r#"["elsewhere"]"#).await;
+    let turn = two.turn().await;
+    assert_eq!(turn.id(), "missing");
+    let elsewhere = two.activity().await;
+    assert_eq!(elsewhere.request.name, "elsewhere");
+    two.finish(&elsewhere, "1").await;
+    one.finish(&hello, "1").await;
+    let turn = one.turn().await;
+    assert_eq!(turn.id(), "new");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_worker_has_is_terminated_without_one() {
+    let (sidecar, mut client) = start().await;
+    let _worker = choosy(&client, r#"["another"]"#, "[]").await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let request = TerminateRequest { instance_id: "one".to_owned(), ..TerminateRequest::default() };
+    soon("the termination", client.terminate_instance(request)).await.expect("an answer");
+    assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Terminated);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_names_that_can_not_be_read_is_refused() {
+    let (sidecar, client) = start().await;
+    for list in ["", "{}", "[1]", r#"[["a"]]"#, r#"[["a", 1]]"#, "[\"a\""] {
+        let mut request = tonic::Request::new(GetWorkItemsRequest::default());
+        let value = tonic::metadata::MetadataValue::from_bytes(list.as_bytes());
+        request.metadata_mut().insert_bin("durabletask-orchestrators-bin", value);
+        let refused = Worker::asking(&client, request).await.err().expect("no list of names");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{list}");
+        assert!(refused.message().contains("durabletask-orchestrators-bin"), "{}", refused.message());
+    }
     sidecar.stop().await;
 }
 

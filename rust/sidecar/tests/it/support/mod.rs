@@ -36,8 +36,11 @@ pub(crate) async fn start() -> (Sidecar, Client) {
 }
 
 pub(crate) async fn start_on(db: &Path) -> (Sidecar, Client) {
-    let options = Options { db: Some(db.to_owned()), ..Options::default() };
-    let sidecar = Sidecar::start(options).await.expect("a sidecar on a file starts");
+    start_with(Options { db: Some(db.to_owned()), ..Options::default() }).await
+}
+
+pub(crate) async fn start_with(options: Options) -> (Sidecar, Client) {
+    let sidecar = Sidecar::start(options).await.expect("a sidecar starts");
     let client = connect(sidecar.address()).await;
     (sidecar, client)
 }
@@ -145,9 +148,13 @@ impl Worker {
     }
 
     pub(crate) async fn offering(client: &Client, request: GetWorkItemsRequest) -> Self {
+        Self::asking(client, tonic::Request::new(request)).await.expect("the sidecar streams work items")
+    }
+
+    pub(crate) async fn asking(client: &Client, request: tonic::Request<GetWorkItemsRequest>) -> Result<Self, Status> {
         let mut client = client.clone();
-        let items = soon("a stream of work items", client.get_work_items(request)).await;
-        Self { client, items: items.expect("the sidecar streams work items").into_inner() }
+        let items = soon("a stream of work items", client.get_work_items(request)).await?.into_inner();
+        Ok(Self { client, items })
     }
 
     /// The next work item; None when the stream has ended.
