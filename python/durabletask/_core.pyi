@@ -258,11 +258,26 @@ class WorkItem:
 
 @final
 class SidecarServer:
-    def __new__(cls, *, host: str, port: int, db: str | None, cache_bytes: int) -> Self: ...
+    def __new__(
+        cls,
+        *,
+        host: str,
+        port: int,
+        db: str | None,
+        cache_bytes: int,
+        accept_data_loss: bool,
+        insecure: bool,
+        api_token_file: str | None,
+        tls_cert: str | None,
+        tls_key: str | None,
+        tls_client_ca: str | None,
+        max_message_bytes: int | None,
+    ) -> Self: ...
     @property
     def address(self) -> str: ...
     @property
     def pid(self) -> int: ...
     def stop(self) -> None: ...
 
+def back_up_sidecar(db: str, to: str) -> int: ...
 def sidecar_main(arguments: list[str]) -> int: ...

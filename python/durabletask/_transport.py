@@ -6,6 +6,7 @@ Messages cross gRPC as bytes: they are made and read in `durabletask._core`.
 from __future__ import annotations
 
 import inspect
+import os
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import grpc
 from durabletask.internal import shared
 
 _SERVICE = "/TaskHubSidecarService/"
+_TOKEN = "dapr-api-token"
 
 # Failures of a stream or of the connection under it, in the words of gRPC implementations. They
 # arrive under codes that also mean other things, so the code alone does not tell.
@@ -36,6 +38,15 @@ _NO_WORKER_WORDS = (
     "actor type dapr.internal.",
     "actor is closed",
 )
+
+
+def with_api_token(metadata: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
+    """The metadata of every call: what the program gives, and the token in DAPR_API_TOKEN if that names none."""
+    pairs = list(metadata or ())
+    token = os.environ.get("DAPR_API_TOKEN", "").strip()
+    if token and all(name.lower() != _TOKEN for name, _ in pairs):
+        pairs.append((_TOKEN, token))
+    return pairs
 
 
 def path(method: str) -> str:
@@ -92,6 +103,15 @@ def is_connection_failure(error: Any) -> bool:
     ):
         details = (error.details() or "").lower()
         return any(words in details for words in _CONNECTION_WORDS)
+    return False
+
+
+def asks_to_try_again(error: Any) -> bool:
+    """Whether a failed call says of itself that it may succeed later, in gRPC's way: by a `RetryInfo`."""
+    trailing = getattr(error, "trailing_metadata", None)
+    for name, value in (trailing() if callable(trailing) else None) or ():
+        if name == "grpc-status-details-bin" and b"/google.rpc.RetryInfo" in value:
+            return True
     return False
 
 

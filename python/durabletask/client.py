@@ -23,7 +23,7 @@ from durabletask._states import (
     decode_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
-from durabletask._transport import open_channel, path
+from durabletask._transport import open_channel, path, with_api_token
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
@@ -70,7 +70,8 @@ class TaskHubGrpcClient:
         Args:
             host_address: `host:port`, with or without a scheme, or any gRPC target; None: from the
                 environment, else localhost:4001.
-            metadata: Added to every call.
+            metadata: Added to every call. Without a `dapr-api-token` of its own, so is the one in the
+                environment variable DAPR_API_TOKEN.
             log_handler: Where log lines go, besides where logging sends them; None: nowhere else, and to standard
                 error if the program has not set logging up.
             log_formatter: How they look.
@@ -81,8 +82,8 @@ class TaskHubGrpcClient:
             payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
         chain = list(interceptors or ())
-        if metadata:
-            chain.append(DefaultClientInterceptorImpl(metadata))
+        if pairs := with_api_token(metadata):
+            chain.append(DefaultClientInterceptorImpl(pairs))
         self._channel = open_channel(host_address, secure_channel, chain or None, channel_options)
         self._logger = shared.get_logger("client", log_handler, log_formatter)
         self._closed = False

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durabletask import _core, task
+from durabletask._transport import with_api_token
 from durabletask._worker import process
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.dispatcher import Dispatcher
@@ -113,7 +114,8 @@ class TaskHubGrpcWorker:
         Args:
             host_address: `host:port`, with or without a scheme, or any gRPC target; None: from the
                 environment, else localhost:4001.
-            metadata: Added to every call.
+            metadata: Added to every call. Without a `dapr-api-token` of its own, so is the one in the
+                environment variable DAPR_API_TOKEN.
             log_handler: Where log lines go, besides where logging sends them; None: nowhere else, and to standard
                 error if the program has not set logging up.
             log_formatter: How they look.
@@ -142,8 +144,8 @@ class TaskHubGrpcWorker:
         self._payload_converter = payload_converter
         self._executor: _core.Executor | None = None
         chain = list(interceptors or ())
-        if metadata:
-            chain.append(DefaultClientInterceptorImpl(metadata))
+        if pairs := with_api_token(metadata):
+            chain.append(DefaultClientInterceptorImpl(pairs))
         self._settings = Settings(
             host_address=host_address or shared.get_default_host_address(),
             secure_channel=secure_channel,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import sys
 import threading
@@ -11,8 +12,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from durabletask.aio import AsyncTaskHubGrpcClient
 from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
-from durabletask.sidecar import Sidecar, SidecarError
+from durabletask.sidecar import Sidecar, SidecarError, backup
+from durabletask.task import OrchestrationContext
+from durabletask.worker import TaskHubGrpcWorker
 
 pytestmark = pytest.mark.sidecars("embedded", reason="the embedded one is what is tested")
 
@@ -142,3 +146,67 @@ def test_a_forked_process_is_told_that_the_sidecar_is_not_its_own() -> None:
             assert "is a fork without its threads" in answers.get()
         assert answers.get().startswith("127.0.0.1:")
         assert status_of(sidecar.address, "one") is None, "the parent's goes on"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("DAPR_API_TOKEN", raising=False)
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    return path
+
+
+def test_clients_and_workers_show_the_token_that_is_in_the_environment(
+    token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greet(ctx: OrchestrationContext, name: str) -> str:
+        return f"hello {name}"
+
+    async def schedule(address: str) -> str:
+        async with AsyncTaskHubGrpcClient(host_address=address) as client:
+            return await client.schedule_new_orchestration(greet, input="you")
+
+    with Sidecar(api_token_file=token_file) as sidecar:
+        with pytest.raises(grpc.RpcError) as error:
+            start_one(sidecar.address, "one")
+        assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        with TaskHubGrpcClient(
+            host_address=sidecar.address, metadata=[("dapr-api-token", "secret")]
+        ) as client:
+            client.schedule_new_orchestration("greet", instance_id="one")
+
+        monkeypatch.setenv("DAPR_API_TOKEN", "secret")
+        with TaskHubGrpcWorker(host_address=sidecar.address) as worker:
+            worker.add_orchestrator(greet)
+            worker.start()
+            instance_id = asyncio.run(schedule(sidecar.address))
+            with TaskHubGrpcClient(host_address=sidecar.address) as client:
+                state = client.wait_for_orchestration_completion(instance_id, timeout=30)
+        assert state is not None
+        assert state.serialized_output == '"hello you"'
+
+
+def test_other_machines_are_not_served_without_protection(tmp_path: Path) -> None:
+    with pytest.raises(SidecarError, match="--insecure"):
+        Sidecar(host="0.0.0.0").start()
+    with pytest.raises(SidecarError, match="can not be read"):
+        Sidecar(api_token_file=tmp_path / "none").start()
+    with pytest.raises(SidecarError, match="need each other"):
+        Sidecar(tls_cert=tmp_path / "none").start()
+    with pytest.raises(ValueError, match="max_message_bytes"):
+        Sidecar(max_message_bytes=0)
+
+
+def test_a_database_can_be_copied_while_its_sidecar_is_at_work(tmp_path: Path) -> None:
+    db, copy = tmp_path / "hub.db", tmp_path / "copy.db"
+    with Sidecar(db=db) as sidecar:
+        start_one(sidecar.address, "one")
+        assert backup(db, copy) == copy.stat().st_size
+        start_one(sidecar.address, "two")
+        with pytest.raises(SidecarError, match="already"):
+            backup(db, copy)
+    with Sidecar(db=copy) as sidecar:
+        assert status_of(sidecar.address, "one") is OrchestrationStatus.PENDING
+        assert status_of(sidecar.address, "two") is None
+    with pytest.raises(SidecarError, match="no such file"):
+        backup(tmp_path / "none", tmp_path / "copy2.db")

@@ -176,6 +176,31 @@ def test_a_result_that_the_sidecar_refuses_is_dropped(
     assert "The sidecar refused the result of activity 'echo#1' of 'instance'" in caplog.text
 
 
+def test_a_result_that_a_full_disk_refuses_is_handed_in_again(
+    sidecar: FakeSidecar, make_worker: MakeWorker
+) -> None:
+    """RESOURCE_EXHAUSTED also says that a result is too large; a RetryInfo tells the two apart."""
+    retry_info = wire.message((1, "type.googleapis.com/google.rpc.RetryInfo"), (2, b""))
+    details = wire.message((1, 8), (2, "no room"), (3, retry_info))
+    calls = 0
+
+    def refuse_twice(request: bytes, context: grpc.ServicerContext) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            context.set_trailing_metadata((("grpc-status-details-bin", details),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room")
+        sidecar.completions.put(("CompleteActivityTask", request))
+        return b""
+
+    sidecar.handlers["CompleteActivityTask"] = refuse_twice
+    make_worker().start()
+    sidecar.send(activity_item("echo", "1", token="t"))
+    _, response = sidecar.completion()
+    assert wire.string(response, 3, 1) == "1"
+    assert calls == 3
+
+
 @pytest.mark.parametrize("kind", ["activity", "orchestrator"])
 def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(kind: str) -> None:
     def big(ctx: Any, _: Any) -> str:

@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import grpc
 
-from durabletask._transport import backoff_delays, code_of, describe, is_connection_failure
+from durabletask._transport import (
+    asks_to_try_again,
+    backoff_delays,
+    code_of,
+    describe,
+    is_connection_failure,
+)
 from durabletask._worker.connection import Connection
 
 # Seconds for one attempt. A connection that takes longer to swallow a result is taken for dead.
@@ -25,8 +31,8 @@ def report(
 ) -> bool:
     """Report one result. False: the stream has ended, and the sidecar hands the work out again.
 
-    Failures of the connection are tried again while its stream lives. A result that is too large for
-    the channel is replaced once, by a failure.
+    Failures of the connection, and those that ask for it, are tried again while its stream lives. A
+    result that is too large for the channel is replaced once, by a failure.
 
     Args:
         connection: Where the work came from.
@@ -69,4 +75,4 @@ def report(
 
 def _is_transient(error: grpc.RpcError) -> bool:
     timed_out = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED)
-    return code_of(error) in timed_out or is_connection_failure(error)
+    return code_of(error) in timed_out or is_connection_failure(error) or asks_to_try_again(error)

@@ -22,7 +22,7 @@ from durabletask._states import (
     decode_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
-from durabletask._transport import path
+from durabletask._transport import path, with_api_token
 from durabletask.aio.internal.grpc_interceptor import DefaultClientInterceptorImpl
 from durabletask.aio.internal.shared import ClientInterceptor, get_grpc_aio_channel
 from durabletask.internal import shared
@@ -61,7 +61,8 @@ class AsyncTaskHubGrpcClient:
         Args:
             host_address: `host:port`, with or without a scheme, or any gRPC target; None: from the
                 environment, else localhost:4001.
-            metadata: Added to every call.
+            metadata: Added to every call. Without a `dapr-api-token` of its own, so is the one in the
+                environment variable DAPR_API_TOKEN.
             log_handler: Where log lines go, besides where logging sends them; None: nowhere else, and to standard
                 error if the program has not set logging up.
             log_formatter: How they look.
@@ -72,8 +73,8 @@ class AsyncTaskHubGrpcClient:
             payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
         chain = list(interceptors or ())
-        if metadata:
-            chain.append(DefaultClientInterceptorImpl(metadata))
+        if pairs := with_api_token(metadata):
+            chain.append(DefaultClientInterceptorImpl(pairs))
         options = {**dict(shared.DEFAULT_CHANNEL_OPTIONS), **dict(channel_options or ())}
         self._channel = get_grpc_aio_channel(
             host_address, secure_channel, chain or None, list(options.items())

@@ -22,22 +22,25 @@ import signal
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from durabletask import _core
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Sidecar", "SidecarError", "main"]
+__all__ = ["Sidecar", "SidecarError", "backup", "main"]
+
+_Path = str | os.PathLike[str]
 
 _DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 
 
 class SidecarError(Exception):
-    """The sidecar can not start, and the message says why.
+    """The sidecar can not start, or its database not be copied, and the message says why.
 
-    Its port is in use, or its database is not writable, of another program, or in use.
+    Its port is in use; its database is not writable, of another program, in use, or not whole; its
+    token or certificates can not be read; nothing would protect it from other machines.
     """
 
 
@@ -55,9 +58,19 @@ class Sidecar:
             used by one sidecar at a time. None keeps the state in memory.
         cache_bytes: How much memory the histories of running instances may take before the least
             recently used are dropped and read again when needed.
+        accept_data_loss: Start also with a database whose write-ahead log is missing, without what
+            was in it.
+        insecure: Serve other machines, as `host` says, although nothing protects the sidecar.
+        api_token_file: File with a token that every call has to carry, as metadata `dapr-api-token`;
+            clients and workers take it from the environment variable DAPR_API_TOKEN.
+        tls_cert: File with the server's certificates in PEM, its own first; it turns TLS on.
+        tls_key: File with the key to it, in PEM.
+        tls_client_ca: File with certificates in PEM, one of which has to have signed a caller's.
+        max_message_bytes: The largest message that is taken, in bytes; None: 256 MiB.
 
     Raises:
-        ValueError: `port` is not between 0 and 65535, or `cache_bytes` is negative.
+        ValueError: `port` is not between 0 and 65535, `cache_bytes` is negative, or
+            `max_message_bytes` not positive.
     """
 
     def __init__(
@@ -67,15 +80,34 @@ class Sidecar:
         port: int = 0,
         db: str | os.PathLike[str] | None = None,
         cache_bytes: int = _DEFAULT_CACHE_BYTES,
+        accept_data_loss: bool = False,
+        insecure: bool = False,
+        api_token_file: _Path | None = None,
+        tls_cert: _Path | None = None,
+        tls_key: _Path | None = None,
+        tls_client_ca: _Path | None = None,
+        max_message_bytes: int | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port must be between 0 and 65535, got {port}")
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must be >= 0, got {cache_bytes}")
-        self._host = host
-        self._port = port
-        self._db = None if db is None else os.fspath(db)
-        self._cache_bytes = cache_bytes
+        if max_message_bytes is not None and max_message_bytes <= 0:
+            raise ValueError(f"max_message_bytes must be > 0, got {max_message_bytes}")
+        self._db = _text(db)
+        self._options: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "db": self._db,
+            "cache_bytes": cache_bytes,
+            "accept_data_loss": accept_data_loss,
+            "insecure": insecure,
+            "api_token_file": _text(api_token_file),
+            "tls_cert": _text(tls_cert),
+            "tls_key": _text(tls_key),
+            "tls_client_ca": _text(tls_client_ca),
+            "max_message_bytes": max_message_bytes,
+        }
         self._server: _core.SidecarServer | None = None
 
     @property
@@ -91,14 +123,13 @@ class Sidecar:
         """Starts it; when this returns, calls are answered. Returns the sidecar itself.
 
         Raises:
-            SidecarError: The port is in use, or the database can not be used.
+            SidecarError: The port is in use, the database can not be used, or what is to protect the
+                sidecar does not.
             RuntimeError: It is running already.
         """
         if self._server is not None and self._server.pid == os.getpid():
             raise RuntimeError(f"The sidecar is already running on {self._server.address}.")
-        self._server = _core.SidecarServer(
-            host=self._host, port=self._port, db=self._db, cache_bytes=self._cache_bytes
-        )
+        self._server = _core.SidecarServer(**self._options)
         return self
 
     def stop(self) -> None:
@@ -138,6 +169,27 @@ class Sidecar:
                 " start one here, or pass on its address from before the fork."
             )
         return self._server
+
+
+def backup(db: _Path, to: _Path) -> int:
+    """Copies the database of a sidecar as it is at one moment, also while the sidecar is at work on it.
+
+    Args:
+        db: The database; its sidecar may run in this process, in another one, or not at all.
+        to: The copy, a new file. It has its name once it is complete.
+
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        SidecarError: There is no such database, it is none of a sidecar, or the copy can not be
+            written.
+    """
+    return _core.back_up_sidecar(os.fspath(db), os.fspath(to))
+
+
+def _text(path: _Path | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def main(argv: list[str] | None = None) -> int:

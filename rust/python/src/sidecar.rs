@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use durabletask_sidecar::{BlockingSidecar, Options, StartError, command};
+use durabletask_sidecar::{Access, BlockingSidecar, Options, back_up, command};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -22,9 +22,28 @@ struct SidecarServer {
 #[pymethods]
 impl SidecarServer {
     #[new]
-    #[pyo3(signature = (*, host, port, db, cache_bytes))]
-    fn start(py: Python<'_>, host: String, port: u16, db: Option<PathBuf>, cache_bytes: usize) -> PyResult<Self> {
-        let options = Options { host, port, db, cache_bytes, ..Options::default() };
+    #[pyo3(signature = (
+        *, host, port, db, cache_bytes, accept_data_loss, insecure, api_token_file, tls_cert, tls_key, tls_client_ca,
+        max_message_bytes
+    ))]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords, one for each option")]
+    fn start(
+        py: Python<'_>,
+        host: String,
+        port: u16,
+        db: Option<PathBuf>,
+        cache_bytes: usize,
+        accept_data_loss: bool,
+        insecure: bool,
+        api_token_file: Option<PathBuf>,
+        tls_cert: Option<PathBuf>,
+        tls_key: Option<PathBuf>,
+        tls_client_ca: Option<PathBuf>,
+        max_message_bytes: Option<usize>,
+    ) -> PyResult<Self> {
+        let access = Access { insecure, api_token_file, tls_cert, tls_key, tls_client_ca };
+        let mut options = Options { host, port, db, cache_bytes, accept_data_loss, access, ..Options::default() };
+        options.max_message_bytes = max_message_bytes.unwrap_or(options.max_message_bytes);
         let sidecar = py.detach(|| BlockingSidecar::start(options)).map_err(|error| to_python(py, &error))?;
         let address = sidecar.address().to_string();
         Ok(Self { running: Mutex::new(Some(sidecar)), address, pid: std::process::id() })
@@ -78,12 +97,18 @@ impl Drop for SidecarServer {
     }
 }
 
-fn to_python(py: Python<'_>, error: &StartError) -> PyErr {
+fn to_python(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {
     let raised = py
         .import("durabletask.sidecar")
         .and_then(|module| module.getattr("SidecarError"))
         .and_then(|class| class.call1((error.to_string(),)));
     raised.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Copies a database, also while a sidecar is at work on it; returns the size of the copy in bytes.
+#[pyfunction]
+fn back_up_sidecar(py: Python<'_>, db: PathBuf, to: PathBuf) -> PyResult<u64> {
+    py.detach(|| back_up(&db, &to)).map_err(|error| to_python(py, &error))
 }
 
 /// Runs the `durabletask-sidecar` command until a signal ends it; returns the exit code.
@@ -94,5 +119,6 @@ fn sidecar_main(py: Python<'_>, arguments: Vec<String>) -> i32 {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SidecarServer>()?;
+    module.add_function(wrap_pyfunction!(back_up_sidecar, module)?)?;
     module.add_function(wrap_pyfunction!(sidecar_main, module)?)
 }
