@@ -110,6 +110,10 @@ test-sidecar: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run te
 test-faults: develop ## Kill, stop and starve sidecar and workers under load, for minutes (ARGS=--help shows what can be given)
 	@PYTHONPATH=tests $(PY) -m faults.run $(ARGS)
 
+.PHONY: fuzz
+fuzz: develop ## Feed random bytes to all that reads bytes from outside, for minutes (ARGS=--help shows what can be given)
+	@PYTHONPATH=tests $(PY) -m fuzz.engine $(ARGS)
+
 .PHONY: fuzz-sidecar
 fuzz-sidecar: develop ## Make random calls to the embedded sidecar for minutes (ARGS=--help shows what can be given)
 	@PYTHONPATH=tests $(PY) -m fuzz.run $(ARGS)
