@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::access::Access;
 use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
 use crate::store::back_up;
 
@@ -38,6 +40,30 @@ struct Arguments {
     #[arg(long, value_name = "FILE", requires = "db")]
     backup: Option<PathBuf>,
 
+    /// Serve other machines although nothing protects the sidecar
+    #[arg(long)]
+    insecure: bool,
+
+    /// A file with a token that every call has to carry, as metadata dapr-api-token
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<PathBuf>,
+
+    /// The server's certificates in PEM, its own first; turns TLS on
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key to it, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Certificates in PEM, one of which has to have signed a caller's
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// The largest message that is taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Options::default().max_message_bytes)]
+    max_message_bytes: usize,
+
     /// How long a worker may have a turn in hand before it is given to another, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = positive_seconds)]
     turn_lease: Duration,
@@ -45,6 +71,10 @@ struct Arguments {
     /// What to log, to stderr
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
     log_level: LogLevel,
+
+    /// How to log it
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -55,6 +85,14 @@ enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 impl From<LogLevel> for LevelFilter {
@@ -88,7 +126,7 @@ where
     if let (Some(db), Some(to)) = (&arguments.db, &arguments.backup) {
         return copy(db, to);
     }
-    log_to_stderr(arguments.log_level);
+    log_to_stderr(arguments.log_level, arguments.log_format);
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = match threads.worker_threads(NETWORK_THREADS).enable_all().build() {
         Ok(runtime) => runtime,
@@ -99,15 +137,34 @@ where
     code
 }
 
+impl Arguments {
+    fn options(self) -> Options {
+        Options {
+            host: self.host,
+            port: self.port,
+            db: self.db,
+            accept_data_loss: self.accept_data_loss,
+            access: Access {
+                insecure: self.insecure,
+                api_token_file: self.api_token_file,
+                tls_cert: self.tls_cert,
+                tls_key: self.tls_key,
+                tls_client_ca: self.tls_client_ca,
+            },
+            max_message_bytes: self.max_message_bytes,
+            turn_lease: self.turn_lease,
+            ..Options::default()
+        }
+    }
+}
+
 async fn serve(arguments: Arguments) -> i32 {
-    let Arguments { port, host, db, accept_data_loss, turn_lease, .. } = arguments;
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return complain(&format!("can not listen to signals: {error}")),
     };
-    let kept = db.as_ref().map_or("in memory".to_owned(), |path| format!("in {}", path.display()));
-    let options = Options { host, port, db, accept_data_loss, turn_lease, ..Options::default() };
-    let sidecar = match Sidecar::start(options).await {
+    let kept = arguments.db.as_ref().map_or("in memory".to_owned(), |path| format!("in {}", path.display()));
+    let sidecar = match Sidecar::start(arguments.options()).await {
         Ok(sidecar) => sidecar,
         Err(error) => return complain(&error.to_string()),
     };
@@ -151,7 +208,7 @@ fn one_line(error: &clap::Error) -> String {
     format!("{first} (--help shows what can be given)")
 }
 
-fn log_to_stderr(level: LogLevel) {
+fn log_to_stderr(level: LogLevel, format: LogFormat) {
     let level = LevelFilter::from(level);
     // Libraries below us are heard when something is wrong with them; their frames and polls are nobody's business here.
     let filter = Targets::new().with_target("durabletask_sidecar", level).with_default(level.min(LevelFilter::WARN));
@@ -159,6 +216,10 @@ fn log_to_stderr(level: LogLevel) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
         // The process has a subscriber already, which gets our logs.
         tracing::debug!("logging is set up already");

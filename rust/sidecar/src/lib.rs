@@ -10,6 +10,7 @@
 //! - [`Sidecar`] starts and stops all that; [`BlockingSidecar`] does it for callers without a runtime; [`command`] is
 //!   the program.
 
+mod access;
 mod blocking;
 mod clock;
 pub mod command;
@@ -21,6 +22,7 @@ mod store;
 mod time;
 mod wire;
 
+pub use access::{Access, AccessError};
 pub use blocking::BlockingSidecar;
 pub use server::{Options, Sidecar, StartError};
 pub use store::{BackupError, OpenError, StoreError, back_up};

@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle as TaskHandle;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::access::{Access, AccessError};
 use crate::clock::Clock;
 use crate::hub::{Handle, Hub, HubOptions, Limits};
 use crate::service::TaskHub;
@@ -43,6 +45,10 @@ pub struct Options {
     pub db: Option<PathBuf>,
     /// Start also with a database whose write-ahead log is missing, without what was in it.
     pub accept_data_loss: bool,
+    /// Who may talk to it.
+    pub access: Access,
+    /// The largest message that it takes, in bytes.
+    pub max_message_bytes: usize,
     /// The application id that events carry.
     pub app_id: String,
     /// How many bytes of running instances' histories are kept in memory.
@@ -58,6 +64,8 @@ impl Default for Options {
             port: 0,
             db: None,
             accept_data_loss: false,
+            access: Access::default(),
+            max_message_bytes: 256 * 1024 * 1024,
             app_id: "durabletask".to_owned(),
             cache_bytes: 256 * 1024 * 1024,
             turn_lease: Limits::default().turn_lease,
@@ -78,6 +86,12 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// What is to protect it does not.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Certificates and key do not do.
+    #[error("the certificates can not be used: {0}")]
+    Tls(String),
     /// The database can not be used.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -99,6 +113,17 @@ fn explain(error: &std::io::Error, port: u16) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// An error with what is behind it; those of libraries keep to themselves what they come from.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// A sidecar that is running.
@@ -125,11 +150,18 @@ pub struct Sidecar {
 impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { host, port, db, accept_data_loss, app_id, cache_bytes, turn_lease } = options;
+        let Options { host, port, db, accept_data_loss, access, max_message_bytes, app_id, cache_bytes, turn_lease } =
+            options;
         let listener = TcpListener::bind((host.as_str(), port))
             .await
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
         let (listener, address) = listener.map_err(|source| StartError::Listen { host, port, source })?;
+        access.check(address)?;
+        let token = access.token()?;
+        let mut builder = Server::builder();
+        if let Some(tls) = access.tls()? {
+            builder = builder.tls_config(tls).map_err(|error| StartError::Tls(in_full(&error)))?;
+        }
 
         let losses = if accept_data_loss { Losses::Accept } else { Losses::Refuse };
         let store = Store::open(db.as_deref(), losses)?;
@@ -145,7 +177,9 @@ impl Sidecar {
 
         let (shutdown, asked) = oneshot::channel();
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = Server::builder()
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<TaskHub>().await;
+        let server = builder
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(MAX_CALLS)
@@ -153,7 +187,9 @@ impl Sidecar {
             .http2_max_pending_accept_reset_streams(Some(4096))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_service(TaskHub::new(handle.clone()))
+            .add_service(InterceptedService::new(TaskHub::new(handle.clone(), max_message_bytes), token))
+            // Whoever watches over the process has no token.
+            .add_service(health_service)
             .serve_with_incoming_shutdown(incoming, async move {
                 let _ = asked.await;
             });

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::body::Body;
-use tonic::codec::{Codec, EncodeBuf, Encoder};
+use tonic::codec::{Codec, CompressionEncoding, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
@@ -37,10 +37,12 @@ pub(crate) struct TaskHub {
 }
 
 impl TaskHub {
-    pub(crate) fn new(hub: Handle) -> Self {
-        // A payload is as large as its author made it; the other side says what it can take.
+    /// With a limit on what is taken, in bytes. What is sent is as large as its author made it: the other side says what it
+    /// can take.
+    pub(crate) fn new(hub: Handle, max_message_bytes: usize) -> Self {
         let methods = TaskHubSidecarServiceServer::new(Service { hub: hub.clone() })
-            .max_decoding_message_size(usize::MAX)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(max_message_bytes)
             .max_encoding_message_size(usize::MAX);
         Self { methods, hub }
     }
@@ -64,9 +66,22 @@ impl HttpService<http::Request<Body>> for TaskHub {
         match request.uri().path() {
             GET_WORK_ITEMS => Box::pin(async { Ok(encoded().server_streaming(WorkItems { hub }, request).await) }),
             GET_INSTANCE_HISTORY => Box::pin(async { Ok(encoded().unary(History { hub }, request).await) }),
-            _ => self.methods.call(request),
+            _ => {
+                let answer = self.methods.call(request);
+                Box::pin(async { answer.await.map(as_exhausted) })
+            }
         }
     }
+}
+
+/// A message that is too large is `RESOURCE_EXHAUSTED` in gRPC's own libraries, and workers know it by that; tonic calls
+/// it `OUT_OF_RANGE`, which nothing else here does.
+fn as_exhausted(mut response: http::Response<Body>) -> http::Response<Body> {
+    let status = response.headers_mut().get_mut(Status::GRPC_STATUS);
+    if let Some(status) = status.filter(|status| status.as_bytes() == b"11") {
+        *status = http::HeaderValue::from_static("8");
+    }
+    response
 }
 
 fn encoded<T>() -> Grpc<EncodedCodec<T>>

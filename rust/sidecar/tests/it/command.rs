@@ -50,6 +50,15 @@ impl Program {
         self.child.wait().expect("it has ended");
     }
 
+    /// Ends it in good order; returns what it logged.
+    #[cfg(unix)]
+    pub(crate) fn end_and_read_log(&mut self) -> String {
+        assert_eq!(self.signal("TERM").code(), Some(0));
+        let mut log = String::new();
+        self.child.stderr.as_mut().expect("its log").read_to_string(&mut log).expect("text");
+        log
+    }
+
     #[cfg(unix)]
     fn signal(&mut self, name: &str) -> std::process::ExitStatus {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

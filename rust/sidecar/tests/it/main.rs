@@ -1,5 +1,6 @@
 //! The sidecar as its clients and workers see it: over gRPC, in this process, and as a program that can be killed.
 
+mod access;
 mod activities;
 mod command;
 mod database;
