@@ -42,7 +42,7 @@ LARGE = 4 * 1024 * 1024
 class Targets:
     """Where bytes from outside are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         registry = _Registry()
         names = set()
         for orchestrators, _ in scenarios.SCENARIOS.values():
@@ -57,8 +57,7 @@ class Targets:
         self._cold = _core.Executor(registry, silent)
         self._live = _core.Executor(registry, silent, replay_cache=(50, 1 << 24, 600.0))
         self._replayer = Replayer(list(registry.orchestrators.values()))
-        self._folder = tempfile.TemporaryDirectory()
-        self._file = Path(self._folder.name) / "history.bin"
+        self._file = folder / "history.bin"
 
     def all(self) -> dict[str, Callable[[bytes], None]]:
         """What takes bytes, by name."""
@@ -102,9 +101,13 @@ class Targets:
 
 def run(seconds: float, seed: int) -> dict[str, Any]:
     """Feed the readers for so long; what was seen."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(seconds, seed, Targets(Path(folder)).all())
+
+
+def _run(seconds: float, seed: int, targets: dict[str, Callable[[bytes], None]]) -> dict[str, Any]:
     chance = Chance(seed)
     recorded = [turn.work_item for path in recorded_scenarios() for turn in read_turns(path)]
-    targets = Targets().all()
     fed: Counter[str] = Counter()
     problems: list[str] = []
     most = 0.0
