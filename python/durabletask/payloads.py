@@ -1,6 +1,7 @@
 """Payloads of declared types, and how to write and read them in another way.
 
-A parameter of an orchestrator or activity that is annotated with a type is handed a value of it:
+With `typed_payloads=True` of a worker or replayer, a parameter of an orchestrator or activity is handed a
+value of the type that it is annotated with:
 
     @dataclass
     class Order:
@@ -14,6 +15,14 @@ Decimal, bytes, set, frozenset and tuple; and list, dict, Optional and unions of
 else stands there - nothing, Any, int, str, a class of the program's own - leaves the value as JSON has
 it, with `SimpleNamespace` for what was written as a dataclass or named tuple.
 
+Without `typed_payloads`, which is the default, programs written for durabletask-dapr 0.17 receive what
+they did there, whatever is annotated; with two exceptions, on parameters annotated with one class or with
+that or None:
+
+- An object becomes the pydantic model that is annotated.
+- What would be a `SimpleNamespace` becomes the dataclass or named tuple that is annotated, if it has
+  exactly its fields. They keep the values that they had in the namespace, and no code of the class is run.
+
 Results of activities and sub-orchestrations and the data of events are not bound to a parameter, and
 arrive as JSON has them; `convert` makes them what they are known to be:
 
@@ -26,7 +35,9 @@ arrive as JSON has them; `convert` makes them what they are known to be:
 | bytes, bytearray | text, base64 |
 | Enum | its value |
 | set, frozenset | list, sorted by the JSON of its items |
-| dataclass, named tuple, SimpleNamespace | object, marked with `__durabletask_autoobject__` |
+| dataclass | object, marked with `__durabletask_autoobject__`; unmarked in another dataclass |
+| SimpleNamespace | object, marked |
+| named tuple | object, marked, if it is the whole payload; else a list |
 | pydantic model | object as of `model_dump(mode="json", by_alias=True)` |
 """
 

@@ -107,6 +107,7 @@ class TaskHubGrpcWorker:
         keepalive_interval: float = 30.0,
         replay_cache: ReplayCacheOptions | None = _DEFAULT_REPLAY_CACHE,
         payload_converter: PayloadConverter | None = None,
+        typed_payloads: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ):
         """Prepare a worker; nothing runs before `start()`.
@@ -130,6 +131,9 @@ class TaskHubGrpcWorker:
             replay_cache: How many orchestrators stay alive between their turns, so that a turn costs
                 what is new in it; None replays every turn from the start.
             payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
+            typed_payloads: Whether orchestrators and activities receive their inputs as the types that
+                they declare, as `durabletask.payloads` says. For new programs; those from 0.17 receive
+                what they did there as long as it is not set.
             loop: Runs `async def` activities, so that they may use what belongs to the program's own
                 event loop; None: a loop on a thread of the worker's.
 
@@ -142,6 +146,7 @@ class TaskHubGrpcWorker:
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
         self._replay_cache = replay_cache
         self._payload_converter = payload_converter
+        self._typed_payloads = typed_payloads
         self._executor: _core.Executor | None = None
         chain = list(interceptors or ())
         if pairs := with_api_token(metadata):
@@ -412,7 +417,7 @@ class TaskHubGrpcWorker:
             # Every execution and every activity begins with what is set here and now.
             context = contextvars.copy_context()
             self._executor = _core.Executor(
-                TypedOrchestrators(self._registry, converter),
+                TypedOrchestrators(self._registry, converter, self._typed_payloads),
                 self._logger,
                 _context_class(converter),
                 replay_cache=None if cache is None else cache.limits,
@@ -420,7 +425,7 @@ class TaskHubGrpcWorker:
             )
             dispatcher = Dispatcher(
                 self._executor,
-                ActivityExecutor(self._registry, self._logger, converter),
+                ActivityExecutor(self._registry, self._logger, converter, self._typed_payloads),
                 self._concurrency_options,
                 self._logger,
                 context=context,

@@ -21,7 +21,7 @@ from support.sidecar import GIVEN
 TESTS = Path(__file__).resolve().parents[1]
 RECORDED = json.loads((TESTS / "recordings/durabletask-go-results.json").read_text())
 
-# 0.17.4 writes named tuples inside other values as bare lists.
+# Typed payloads are not in 0.17.4.
 BEYOND_THE_PEER = {"custom_objects"}
 
 

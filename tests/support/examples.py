@@ -40,7 +40,9 @@ PRINTED = {
         r'TERMINATED: "it rains"',
         r"after purging: None",
     ],
-    "custom_objects": [r'\{"invoice": "Ada pays 45\.00", "paid": 40\.0, "rest": 5\.0\}'],
+    "custom_objects": [
+        r'\{"invoice": "Ada pays 45\.00 by 2026-03-15", "paid": "40\.00", "rest": "5\.00"\}'
+    ],
 }
 
 

@@ -27,7 +27,7 @@ from durabletask.worker import ReplayCacheOptions, TaskHubGrpcWorker
 
 from support import messages
 from support.history import History
-from support.replaying import failure, output, play
+from support.replaying import failure, output
 
 if TYPE_CHECKING:
     from durabletask.task import ActivityContext, OrchestrationContext
@@ -117,6 +117,7 @@ def working(
         host_address=sidecar.address,
         replay_cache=ReplayCacheOptions() if cached else None,
         payload_converter=converter,
+        typed_payloads=True,
     )
     with (
         worker,
@@ -181,7 +182,9 @@ WRITTEN = json.loads(to_json(ORDER))
 
 def replayed(orchestrator: Any, written: Any = WRITTEN) -> Any:
     orchestrator = orchestrator if hasattr(orchestrator, "__name__") else named(orchestrator)
-    return play(History(orchestrator.__name__, written), orchestrator)
+    history = History(orchestrator.__name__, written).encode()
+    response = Replayer([orchestrator], typed_payloads=True).execute(history)
+    return messages.OrchestratorResponse.FromString(response)
 
 
 def named(orchestrator: Any) -> Any:
@@ -294,6 +297,18 @@ def test_a_converter_that_returns_no_text_fails_the_call() -> None:
     )
     message = "PayloadConverter.to_json must return a str, found list for a value of type list"
     assert failure(response).errorMessage == message
+
+
+def test_a_replayer_reads_as_its_worker_does() -> None:
+    for typed in (False, True):
+        worker = TaskHubGrpcWorker(host_address="localhost:1", typed_payloads=typed)
+        worker.add_orchestrator(part)
+        history = History("part", {"id": str(ORDER.id), "due": "2026-01-02T03:00:00"}).encode()
+        response = Replayer.from_worker(worker).execute(history)
+        details = failure(messages.OrchestratorResponse.FromString(response))
+        # The notes are missing, so that `part` says what it received.
+        assert details.errorType == "AssertionError"
+        assert details.errorMessage.startswith("Order(" if typed else "{'id'")
 
 
 def test_a_replayer_takes_the_converter_of_its_worker() -> None:

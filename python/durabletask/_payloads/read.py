@@ -101,11 +101,12 @@ def _reader_of_value(hint: Any) -> Reader | None:
         return _union(arguments)
     if not isinstance(origin, type):
         return None
-    if issubclass(origin, tuple):
-        return _tuple(arguments)
-    if origin in (set, frozenset, collections.abc.Set, collections.abc.MutableSet):
-        made = frozenset if origin is frozenset else set
-        return _items(made, arguments[0])
+    if not arguments and origin is not tuple:  # typing's names for bare classes, such as typing.Set
+        return _reader_of_class(origin)
+    if origin is tuple:
+        return _tuple(arguments, bare=hint is typing.Tuple)  # noqa: UP006 - it is not tuple
+    if origin in _SETS:
+        return _items(_SETS[origin], arguments[0])
     if issubclass(origin, collections.abc.Mapping):
         return _mapping(*arguments) if len(arguments) == 2 else None
     if issubclass(origin, collections.abc.Iterable) and len(arguments) == 1:
@@ -115,6 +116,12 @@ def _reader_of_value(hint: Any) -> Reader | None:
     return _reader_of_class(origin)
 
 
+_SETS: dict[type, Callable[[Any], Any]] = {
+    set: set,
+    frozenset: frozenset,
+    collections.abc.Set: set,
+    collections.abc.MutableSet: set,
+}
 _LISTS = (
     list,
     collections.abc.Sequence,
@@ -127,12 +134,13 @@ _LISTS = (
 def _reader_of_class(kind: type) -> Reader | None:
     if kind in _PARSERS:
         return functools.partial(_parsed, kind)
-    if kind is set or kind is frozenset:
-        return _items(kind, Any)
+    if kind in _SETS:
+        return _items(_SETS[kind], Any)
     if kind is tuple:
-        return _tuple(())
+        return _tuple((), bare=True)
     if issubclass(kind, Enum):
-        return functools.partial(_member, kind)
+        # Those without members are there to be derived from; nothing is known of their values.
+        return functools.partial(_member, kind) if kind.__members__ else None
     if is_pydantic_model(kind):
         return functools.partial(_model, kind)
     if dataclasses.is_dataclass(kind):
@@ -228,13 +236,16 @@ def _items(made: Callable[..., Any], hint: Any) -> Reader:
     return read
 
 
-def _tuple(hints: tuple[Any, ...]) -> Reader:
+def _tuple(hints: tuple[Any, ...], bare: bool) -> Reader:
+    if hints == ((),):  # how Python 3.10 has tuple[()]
+        hints = ()
+
     def read(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             raise _misfit("a list", value)
         each = hints
-        if not hints or (len(hints) == 2 and hints[1] is Ellipsis):
-            each = (hints[0] if hints else Any,) * len(value)
+        if bare or (len(hints) == 2 and hints[1] is Ellipsis):
+            each = (Any if bare else hints[0],) * len(value)
         if len(each) != len(value):
             raise _misfit(f"{len(each)} items", value)
         return tuple(

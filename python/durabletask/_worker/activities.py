@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ActivityExecutor:
     """Calls the activities of a registry with decoded inputs, and encodes what they return.
 
-    `converter` does both if it is given.
+    `converter` does both if it is given; else inputs are `typed` or not, as `Inputs` has it.
     """
 
     def __init__(
@@ -29,11 +29,12 @@ class ActivityExecutor:
         registry: Registry,
         logger: logging.Logger,
         converter: PayloadConverter | None = None,
+        typed: bool = False,
     ):
         self._registry = registry
         self._logger = logger
         self._converter = converter
-        self._inputs = Inputs(converter)
+        self._inputs = Inputs(converter, typed)
         # Of which function each was found out; packages may exchange one for another.
         self._asynchronous: dict[str, tuple[Any, bool]] = {}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from durabletask._payloads.read import PayloadTypeError, from_json, reader_of, resolved
+from durabletask._payloads.read import PayloadTypeError, Reader, from_json, reader_of, resolved
+from durabletask._payloads.undeclared import undeclared_reader_of
 
 if TYPE_CHECKING:
     from durabletask.payloads import PayloadConverter
@@ -18,40 +18,45 @@ _REMEMBERED = 4096
 
 
 class Inputs:
-    """Reads the inputs of functions; what it finds out about a function is remembered."""
+    """Reads the inputs of functions; what it finds out about a function is remembered.
 
-    def __init__(self, converter: PayloadConverter | None = None):
+    `typed` says whether they are read as all that annotations can say, or as they used to be. A
+    converter is told the annotations either way.
+    """
+
+    def __init__(self, converter: PayloadConverter | None = None, typed: bool = False):
         self._converter = converter
-        self._hints: dict[int, tuple[Any, Any]] = {}
+        self._reader_of = reader_of if typed else undeclared_reader_of
+        self._known: dict[int, tuple[Any, Any, Reader | None]] = {}
         self._lock = threading.Lock()
 
-    def hint(self, fn: Any) -> Any:
-        """What the parameter after the context is annotated with, resolved; None: nothing."""
-        known = self._hints.get(id(fn))
+    def _look_at(self, fn: Any) -> tuple[Any, Any, Reader | None]:
+        """The function, what its parameter after the context is annotated with, and how to read that."""
+        known = self._known.get(id(fn))
         if known is not None and known[0] is fn:
-            return known[1]
+            return known
         hint = input_hint(fn)
+        known = (fn, hint, None if hint is None else self._reader_of(hint))
         with self._lock:
-            if len(self._hints) >= _REMEMBERED:
-                self._hints.clear()
-            self._hints[id(fn)] = (fn, hint)  # holding the function keeps its id its own
-        return hint
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[id(fn)] = known  # holding the function keeps its id its own
+        return known
 
-    def reader(self, fn: Any) -> Callable[[Any], Any] | None:
+    def reader(self, fn: Any) -> Reader | None:
         """How to make of decoded JSON what the function expects; None: leave it."""
-        hint = self.hint(fn)
-        return None if hint is None else reader_of(hint)
+        return self._look_at(fn)[2]
 
     def read(self, fn: Any, text: str) -> Any:
         """The input of a function from its JSON."""
         if self._converter is not None:
-            return self._converter.from_json(text, self.hint(fn))
+            return self._converter.from_json(text, self._look_at(fn)[1])
         value = from_json(text)
         reader = self.reader(fn)
         return value if reader is None else fitted(reader, fn, value)
 
 
-def fitted(reader: Callable[[Any], Any], fn: Any, value: Any) -> Any:
+def fitted(reader: Reader, fn: Any, value: Any) -> Any:
     """The value as what the function expects."""
     try:
         return reader(value)

@@ -23,10 +23,12 @@ class TypedOrchestrators:
     is handed their result to be written by it.
     """
 
-    def __init__(self, registry: Registry, converter: PayloadConverter | None = None):
+    def __init__(
+        self, registry: Registry, converter: PayloadConverter | None = None, typed: bool = False
+    ):
         self._registry = registry
         self.converter = converter
-        self._inputs = Inputs(converter)
+        self._inputs = Inputs(converter, typed)
 
     def get_orchestrator(
         self, name: str, version_name: str | None = None

@@ -43,6 +43,7 @@ class Replayer:
         replay_cache: What orchestrators are kept alive between turns, so that a turn costs what is new in it; None
             replays every turn from the start.
         payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
+        typed_payloads: Whether orchestrators receive their inputs as the types that they declare, as with a worker.
 
     Raises:
         ValueError: Two of them have the same name, or one has none.
@@ -54,23 +55,25 @@ class Replayer:
         *,
         replay_cache: ReplayCacheOptions | None = None,
         payload_converter: PayloadConverter | None = None,
+        typed_payloads: bool = False,
     ) -> None:
         from durabletask.worker import _Registry
 
         registry = _Registry()
         for orchestrator in orchestrators:
             registry.add_orchestrator(orchestrator)
-        self._use(registry, replay_cache, payload_converter)
+        self._use(registry, replay_cache, payload_converter, typed_payloads)
 
     def _use(
         self,
         registry: Any,
         replay_cache: ReplayCacheOptions | None,
         payload_converter: PayloadConverter | None,
+        typed_payloads: bool,
     ) -> None:
         from durabletask.worker import _context_class
 
-        self._registry = TypedOrchestrators(registry, payload_converter)
+        self._registry = TypedOrchestrators(registry, payload_converter, typed_payloads)
         self._executor = _core.Executor(
             self._registry,
             shared.get_logger("replay"),
@@ -82,9 +85,11 @@ class Replayer:
     def from_worker(
         cls, worker: TaskHubGrpcWorker, *, replay_cache: ReplayCacheOptions | None = None
     ) -> Replayer:
-        """A replayer with all that is registered with `worker`, names, versions and payload converter included."""
+        """A replayer with all that is registered with `worker`, names, versions and how it reads payloads included."""
         replayer = cls.__new__(cls)
-        replayer._use(worker._registry, replay_cache, worker._payload_converter)
+        replayer._use(
+            worker._registry, replay_cache, worker._payload_converter, worker._typed_payloads
+        )
         return replayer
 
     @property

@@ -146,26 +146,27 @@ pub(crate) fn is_encodable(value: &Bound<'_, PyAny>) -> bool {
     known(value, LOOKED_INTO)
 }
 
-/// Whether text stands in JSON as it is, between quotes.
+/// Whether text in JSON stands for itself, between quotes.
 #[inline]
 #[allow(clippy::needless_bitwise_bool, reason = "without branches the loop is vectorized")]
 fn is_plain(text: &[u8]) -> bool {
-    // No early exit, so that the compiler can look at many bytes at a time. 0x7f is written by json as it is.
+    // No early exit, so that the compiler can look at many bytes at a time.
     !text.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
 }
 
-/// The same for ASCII alone, eight bytes at a time.
+/// The same for ASCII alone, eight bytes at a time. Such text is written as it is, too, which 0x7f is not.
 #[inline]
 fn is_plain_ascii(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     // The high bit of some byte is set if any byte is what is looked for.
     let not_plain = |word: u64| {
-        let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+        let (quote, backslash, delete) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c), word ^ (ONES * 0x7f));
         let quotes = quote.wrapping_sub(ONES) & !quote;
         let backslashes = backslash.wrapping_sub(ONES) & !backslash;
+        let deletes = delete.wrapping_sub(ONES) & !delete;
         let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        (quotes | backslashes | controls | word) & HIGH
+        (quotes | backslashes | deletes | controls | word) & HIGH
     };
     let (words, _) = text.as_chunks::<8>();
     let last = match text.last_chunk::<8>() {
