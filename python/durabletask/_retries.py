@@ -51,7 +51,7 @@ class RetryPolicy:
                 )
         if first_retry_interval < zero:
             raise ValueError("first_retry_interval must be >= 0")
-        if max_number_of_attempts < 1:
+        if not max_number_of_attempts >= 1:  # NaN is not
             raise ValueError("max_number_of_attempts must be >= 1")
         if backoff_coefficient is not None and not backoff_coefficient >= 1:  # NaN is not
             raise ValueError("backoff_coefficient must be >= 1")

@@ -285,3 +285,57 @@ def test_closing_a_client_ends_its_waits(sidecar: FakeSidecar) -> None:
     waiting.join(SOON)
     assert not waiting.is_alive()
     assert len(errors) == 1
+
+
+def hanging(sidecar: FakeSidecar) -> threading.Event:
+    arrived = threading.Event()
+
+    def hang(request: bytes, context: grpc.ServicerContext) -> bytes:
+        gone = threading.Event()
+        context.add_callback(gone.set)
+        arrived.set()
+        gone.wait(SOON)
+        return b""
+
+    sidecar.handlers["WaitForInstanceCompletion"] = hang
+    return arrived
+
+
+def test_closing_an_asyncio_client_fails_its_waits_as_a_call_fails(sidecar: FakeSidecar) -> None:
+    arrived = hanging(sidecar)
+
+    async def close_while_waiting() -> grpc.StatusCode:
+        client = AsyncTaskHubGrpcClient(host_address=sidecar.address)
+        waiting = asyncio.ensure_future(client.wait_for_orchestration_completion("id"))
+        assert await asyncio.to_thread(arrived.wait, SOON)
+        await client.aclose()
+        with pytest.raises(grpc.aio.AioRpcError, match="The client was closed") as caught:
+            await asyncio.wait_for(waiting, SOON)
+        code: grpc.StatusCode = caught.value.code()
+        return code
+
+    assert asyncio.run(close_while_waiting()) is grpc.StatusCode.CANCELLED
+
+
+def test_a_cancelled_wait_is_cancelled(sidecar: FakeSidecar) -> None:
+    arrived = hanging(sidecar)
+
+    async def cancel_while_waiting() -> None:
+        async with AsyncTaskHubGrpcClient(host_address=sidecar.address) as client:
+            waiting = asyncio.ensure_future(client.wait_for_orchestration_completion("id"))
+            assert await asyncio.to_thread(arrived.wait, SOON)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(waiting, SOON)
+
+    asyncio.run(cancel_while_waiting())
+
+
+@pytest.mark.parametrize("method", [method_of(wait) for wait in WAITS])
+def test_a_timeout_that_is_no_number_is_refused(
+    call: Both, sidecar: FakeSidecar, method: str
+) -> None:
+    with pytest.raises(ValueError, match="timeout must be a number of seconds, found nan"):
+        call(sidecar.address, method, "id", timeout=float("nan"))
+    with pytest.raises(TypeError, match="must be real number, not str"):
+        call(sidecar.address, method, "id", timeout="5")

@@ -25,6 +25,8 @@ def policy(**overrides: Any) -> task.RetryPolicy:
     [
         ("first_retry_interval", timedelta(seconds=-1), "first_retry_interval must be >= 0"),
         ("max_number_of_attempts", 0, "max_number_of_attempts must be >= 1"),
+        ("max_number_of_attempts", float("nan"), "max_number_of_attempts must be >= 1"),
+        ("backoff_coefficient", float("nan"), "backoff_coefficient must be >= 1"),
         ("backoff_coefficient", 0.5, "backoff_coefficient must be >= 1"),
         ("max_retry_interval", timedelta(seconds=-1), "max_retry_interval must be >= 0"),
         ("retry_timeout", timedelta(seconds=-1), "retry_timeout must be >= 0"),

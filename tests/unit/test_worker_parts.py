@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextvars
 import logging
+import sys
 import threading
 import time
 from typing import Any
@@ -299,6 +301,22 @@ def test_non_retryable_errors_are_marked() -> None:
         pass
 
     assert failure_chain(Fatal("stop"))[0][3]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no exception groups")
+def test_what_is_in_a_group_is_told() -> None:
+    group = builtins.ExceptionGroup(
+        "two went wrong", [raised(ValueError("first")), raised(KeyError("second"))]
+    )
+    chain = failure_chain(raised(group))
+    assert [(error_type, message) for error_type, message, _, _ in chain] == [
+        ("ExceptionGroup", "two went wrong (2 sub-exceptions)"),
+        ("ValueError", "first"),
+    ]
+    trace = chain[0][2] or ""
+    assert "exception 1 of 2 in it:\nTraceback" in trace
+    assert "KeyError: 'second'" in trace
+    assert __file__ in trace
 
 
 def test_a_chain_of_causes_ends() -> None:

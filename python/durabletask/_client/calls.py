@@ -6,6 +6,7 @@ Each function makes the request of one call from the arguments of the public met
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -84,6 +85,8 @@ class Wait:
 
     def __init__(self, logger: logging.Logger, instance_id: str, goal: str, timeout: float | None):
         """`goal` is "start" or "complete"; `timeout` is in seconds, 0 or None for ever."""
+        if timeout is not None and math.isnan(timeout):
+            raise ValueError("timeout must be a number of seconds, found nan")
         self._logger = logger
         self._instance_id = instance_id
         self._goal = goal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -27,12 +28,33 @@ def failure_chain(error: BaseException) -> list[_core.FailureLink]:
             (
                 type(current).__name__,
                 _encodable(_message(current)),
-                _encodable("".join(traceback.format_tb(_of_user(current.__traceback__)))),
+                _encodable(_stack_trace(current)),
                 isinstance(current, NonRetryableError),
             )
         )
-        current = current.__cause__
+        current = current.__cause__ or next(iter(_contents(current)), None)
     return chain
+
+
+def _contents(error: BaseException) -> Sequence[BaseException]:
+    """What is in an exception group, which Python 3.10 only has from a package."""
+    inside = getattr(error, "exceptions", None)
+    if not hasattr(error, "derive") or not isinstance(inside, tuple):
+        return ()
+    return [each for each in inside if isinstance(each, BaseException)]
+
+
+def _stack_trace(error: BaseException) -> str:
+    """The frames of the user's code; below them, what is in a group, since only the first is told of by itself."""
+    frames = "".join(traceback.format_tb(_of_user(error.__traceback__)))
+    inside = _contents(error)
+    if not inside:
+        return frames
+    count = len(inside)
+    return frames + "".join(
+        f"exception {index} of {count} in it:\n{''.join(traceback.format_exception(each))}"
+        for index, each in enumerate(inside[:_LONGEST_CHAIN], 1)
+    )
 
 
 def _of_user(frames: TracebackType | None) -> TracebackType | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from grpc import aio as grpc_aio
 
 from durabletask import _core, task
@@ -27,14 +28,20 @@ from durabletask.aio.internal.grpc_interceptor import DefaultClientInterceptorIm
 from durabletask.aio.internal.shared import ClientInterceptor, get_grpc_aio_channel
 from durabletask.internal import shared
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
-from durabletask.task import TInput
+from durabletask.task import TInput, TOutput
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from durabletask.payloads import PayloadConverter
 
-__all__ = ["AsyncTaskHubGrpcClient", "OrchestrationState", "OrchestrationStatus"]
+__all__ = [
+    "AsyncTaskHubGrpcClient",
+    "OrchestrationState",
+    "OrchestrationStatus",
+    "TInput",
+    "TOutput",
+]
 
 
 class AsyncTaskHubGrpcClient:
@@ -319,7 +326,18 @@ class AsyncTaskHubGrpcClient:
         if call is None:
             call = self._methods[method] = self._channel.unary_unary(path(method))
         metadata = None if trace is None else trace.metadata
-        response: bytes = await call(request, timeout=timeout, metadata=metadata)
+        try:
+            response: bytes = await call(request, timeout=timeout, metadata=metadata)
+        except asyncio.CancelledError:
+            # A closed channel cancels its calls, which looks as if their callers had been cancelled.
+            if not self._closed or _is_being_cancelled():
+                raise
+            raise grpc_aio.AioRpcError(
+                grpc.StatusCode.CANCELLED,
+                grpc_aio.Metadata(),
+                grpc_aio.Metadata(),
+                details="The client was closed.",
+            ) from None
         return response
 
     async def _wait(self, method: str, request: bytes, wait: calls.Wait) -> bytes:
@@ -331,3 +349,9 @@ class AsyncTaskHubGrpcClient:
                     raise
                 pause = wait.pause_after(error)
             await asyncio.sleep(pause)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancels the task that runs; Python 3.10 does not tell."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is not None and cancelling() > 0
