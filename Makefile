@@ -13,6 +13,7 @@ VENV ?= .venv
 VENV_COMPAT ?= .venv-compat
 VENV_EXT ?= .venv-ext
 VENV_BENCH ?= .venv-bench
+VENV_DAPR_SDK ?= .venv-dapr-sdk
 PYTEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -25,6 +26,13 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet
 # Neither an active environment nor a configured interpreter may lead the build elsewhere than into $(VENV).
 unexport CONDA_PREFIX PYO3_PYTHON PYTHONHOME PYTHONPATH
 export VIRTUAL_ENV := $(abspath $(VENV))
+
+# Dapr's SDK: those that are supported, and the last of each series, which all test runs take in.
+DAPR_SDK_VERSIONS := 1.18.0 1.18.1 1.18.3 1.19.0
+DAPR_SDK_LATEST := 1.18.3 1.19.0
+empty :=
+space := $(empty) $(empty)
+comma := ,
 
 # Looked for only when an environment or an extension module is to be built, hence no `:=`.
 BASE_PYTHON = $(shell PYTHON='$(PYTHON)' sh scripts/find-python.sh)
@@ -74,7 +82,7 @@ $(VENV)/.developed: $(SOURCES) $(VENV)/.requirements
 ##@ Testing
 
 .PHONY: test
-test: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed test-rust ## Run all tests, Rust and Python
+test: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed $(DAPR_SDK_LATEST:%=$(VENV_DAPR_SDK)-%/.installed) test-rust ## Run all tests, Rust and Python
 	@$(PYTEST)
 
 .PHONY: test-rust
@@ -83,7 +91,7 @@ test-rust: ## Run the Rust tests
 
 .PHONY: test-python
 test-python: develop ## Run the Python tests but those against 0.17
-	@$(PYTEST) --ignore tests/compat --ignore tests/parity
+	@$(PYTEST) --ignore tests/compat --ignore tests/parity --ignore tests/dapr_sdk
 
 .PHONY: test-examples
 test-examples: develop ## Run the examples as tests
@@ -118,6 +126,10 @@ fuzz: develop ## Feed random bytes to all that reads bytes from outside, for min
 fuzz-sidecar: develop ## Make random calls to the embedded sidecar for minutes (ARGS=--help shows what can be given)
 	@PYTHONPATH=tests $(PY) -m fuzz.run $(ARGS)
 
+.PHONY: test-dapr-sdk
+test-dapr-sdk: develop $(DAPR_SDK_VERSIONS:%=$(VENV_DAPR_SDK)-%/.installed) ## Run Dapr's SDK on this engine, every version that is supported
+	@DURABLETASK_DAPR_SDK=$(subst $(space),$(comma),$(DAPR_SDK_VERSIONS)) $(PYTEST) tests/dapr_sdk
+
 PROGRAMS ?= 2000
 SEED ?=
 
@@ -137,6 +149,14 @@ $(VENV_EXT)/.installed: tests/compat/requirements-ext.txt $(PY)
 	@echo "Setting up $(VENV_EXT) with dapr-ext-workflow 1.17.5"
 	@$(PY) -m venv --clear $(VENV_EXT)
 	@$(VENV_EXT)/bin/python $(PIP_INSTALL) --no-deps -r tests/compat/requirements-ext.txt
+	@touch $@
+
+# 1.18 has its workflows in a distribution of their own. This package itself is found by PYTHONPATH.
+$(VENV_DAPR_SDK)-%/.installed: tests/dapr_sdk/requirements.txt $(PY)
+	@echo "Setting up $(VENV_DAPR_SDK)-$* with Dapr's SDK $*"
+	@$(PY) -m venv --clear $(VENV_DAPR_SDK)-$*
+	@$(VENV_DAPR_SDK)-$*/bin/python $(PIP_INSTALL) --no-deps -r tests/dapr_sdk/requirements.txt dapr==$* \
+		$(if $(filter 1.18.%,$*),dapr-ext-workflow==$*)
 	@touch $@
 
 MATRIX := 3.10 3.11 3.12 3.13
@@ -243,6 +263,6 @@ gen-proto: ## Regenerate the protocol's Rust code from proto
 
 .PHONY: clean
 clean: ## Remove everything that was built or set up
-	rm -rf .venv .venv-3.* .venv-compat .venv-ext .venv-bench* target dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-compat .venv-ext .venv-dapr-sdk-* .venv-bench* target dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/durabletask/_core.*.so python/durabletask/_core.*.pyd
 	find python tests examples scripts -name __pycache__ -prune -exec rm -rf {} +

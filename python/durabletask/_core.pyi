@@ -117,6 +117,7 @@ class Executor:
         context: Context | None = None,
         on_mismatch: Literal["fail", "stall"] = "fail",
         long_turn: float = 2.0,
+        semantics: str = "0.17",
     ) -> Self: ...
     def execute(
         self,
@@ -148,7 +149,10 @@ class Stalled(Exception):
 CheckFinding: TypeAlias = tuple[str, str, int | None, int | None, str | None]
 
 def check_history(
-    registry: Any, new_context: Callable[[str], RuntimeContext], data: bytes
+    registry: Any,
+    new_context: Callable[[str], RuntimeContext],
+    data: bytes,
+    semantics: str = "0.17",
 ) -> tuple[str, str, int, CheckFinding | None]: ...
 
 # --------------------------------------------------------------------------------------------------
@@ -173,20 +177,26 @@ def encode_create_instance_request(
     start_at_micros: int | None = None,
     reuse_id_policy: tuple[list[int], int] | None = None,
     trace_context: tuple[str, str | None] | None = None,
+    unique_instance_id: bool = False,
+    app_id: str | None = None,
 ) -> bytes: ...
-def encode_get_instance_request(instance_id: str, fetch_payloads: bool) -> bytes: ...
+def encode_get_instance_request(
+    instance_id: str, fetch_payloads: bool, *, app_id: str | None = None
+) -> bytes: ...
 def encode_raise_event_request(
     instance_id: str,
     name: str,
     input: str | None = None,
+    *,
+    app_id: str | None = None,
 ) -> bytes: ...
 def encode_terminate_request(
-    instance_id: str, output: str | None = None, *, recursive: bool
+    instance_id: str, output: str | None = None, *, recursive: bool, app_id: str | None = None
 ) -> bytes: ...
-def encode_suspend_request(instance_id: str) -> bytes: ...
-def encode_resume_request(instance_id: str) -> bytes: ...
+def encode_suspend_request(instance_id: str, *, app_id: str | None = None) -> bytes: ...
+def encode_resume_request(instance_id: str, *, app_id: str | None = None) -> bytes: ...
 def encode_purge_instances_request(
-    instance_id: str, *, recursive: bool, force: bool | None = None
+    instance_id: str, *, recursive: bool, force: bool | None = None, app_id: str | None = None
 ) -> bytes: ...
 def encode_rerun_request(
     instance_id: str,
@@ -196,6 +206,7 @@ def encode_rerun_request(
     input: str | None = None,
     overwrite_input: bool = False,
     new_child_instance_id: str | None = None,
+    app_id: str | None = None,
 ) -> bytes: ...
 def encode_list_instance_ids_request(
     continuation_token: str | None = None, page_size: int | None = None

@@ -117,6 +117,8 @@ class TaskHubGrpcClient:
         instance_id: str | None = None,
         start_at: datetime | None = None,
         reuse_id_policy: OrchestrationIdReusePolicy | None = None,
+        unique_instance_id: bool = False,
+        app_id: str | None = None,
     ) -> str:
         """Start an orchestration.
 
@@ -126,6 +128,10 @@ class TaskHubGrpcClient:
             instance_id: The id to give it; None: a generated one.
             start_at: When to start it: UTC unless it has tzinfo; None: now.
             reuse_id_policy: What to do if the id is taken; sidecars since Dapr 1.18 ignore it.
+            unique_instance_id: Whether to insist on an id that nothing has or had; without it, an orchestration that
+                has ended makes room for another of its id. Needs Dapr 1.19: older sidecars pass over it.
+            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19: older sidecars pass over it, here
+                and in all other calls, and mean their own app.
 
         Returns:
             Its instance id.
@@ -137,7 +143,15 @@ class TaskHubGrpcClient:
         new_id = instance_id or calls.new_instance_id()
         with scheduling(name, new_id) as trace:
             request = calls.create_request(
-                name, input, new_id, start_at, reuse_id_policy, self._payload_converter, trace
+                name,
+                input,
+                new_id,
+                start_at,
+                reuse_id_policy,
+                self._payload_converter,
+                trace,
+                unique_instance_id=unique_instance_id,
+                app_id=app_id,
             )
             self._logger.info(
                 "Starting new '%s' instance with ID = '%s'.",
@@ -149,17 +163,23 @@ class TaskHubGrpcClient:
         return _core.decode_create_instance_response(response)
 
     def get_orchestration_state(
-        self, instance_id: str, *, fetch_payloads: bool = True
+        self, instance_id: str, *, fetch_payloads: bool = True, app_id: str | None = None
     ) -> OrchestrationState | None:
         """The state of an orchestration now, or None if there is none of this id.
 
-        `fetch_payloads` asks for its input, output and custom status too.
+        `fetch_payloads` asks for its input, output and custom status too; `app_id` is the app that it belongs to, if
+        that is another than the sidecar's own.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         return decode_state(instance_id, self._call("GetInstance", request))
 
     def wait_for_orchestration_start(
-        self, instance_id: str, *, fetch_payloads: bool = False, timeout: float | None = 0
+        self,
+        instance_id: str,
+        *,
+        fetch_payloads: bool = False,
+        timeout: float | None = 0,
+        app_id: str | None = None,
     ) -> OrchestrationState | None:
         """Wait until an orchestration has run its first turn.
 
@@ -168,16 +188,22 @@ class TaskHubGrpcClient:
             fetch_payloads: Whether to ask for its input, output and custom status too.
             timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
                 that time.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         wait = calls.Wait(self._logger, instance_id, "start", timeout)
         return decode_state(instance_id, self._wait("WaitForInstanceStart", request, wait))
 
     def wait_for_orchestration_completion(
-        self, instance_id: str, *, fetch_payloads: bool = True, timeout: float | None = 0
+        self,
+        instance_id: str,
+        *,
+        fetch_payloads: bool = True,
+        timeout: float | None = 0,
+        app_id: str | None = None,
     ) -> OrchestrationState | None:
         """Wait until an orchestration has ended, whichever way.
 
@@ -186,11 +212,12 @@ class TaskHubGrpcClient:
             fetch_payloads: Whether to ask for its input, output and custom status too.
             timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
                 that time.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         wait = calls.Wait(self._logger, instance_id, "complete", timeout)
         response = self._wait("WaitForInstanceCompletion", request, wait)
         state = decode_state(instance_id, response)
@@ -198,43 +225,64 @@ class TaskHubGrpcClient:
         return state
 
     def raise_orchestration_event(
-        self, instance_id: str, event_name: str, *, data: Any = None
+        self, instance_id: str, event_name: str, *, data: Any = None, app_id: str | None = None
     ) -> None:
         """Send an event to an orchestration; one that has ended does not get it.
 
-        Names are compared without regard to case; `data` is a value that can be written as JSON.
+        Names are compared without regard to case; `data` is a value that can be written as JSON; `app_id` is the app
+        that the orchestration belongs to, if that is another than the sidecar's own.
         """
         request = _core.encode_raise_event_request(
-            instance_id, event_name, calls.encoded(data, self._payload_converter)
+            instance_id, event_name, calls.encoded(data, self._payload_converter), app_id=app_id
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         self._call("RaiseEvent", request, trace=current())
 
     def terminate_orchestration(
-        self, instance_id: str, *, output: Any = None, recursive: bool = True
+        self,
+        instance_id: str,
+        *,
+        output: Any = None,
+        recursive: bool = True,
+        app_id: str | None = None,
     ) -> None:
         """End an orchestration from outside, with `output` as its output.
 
-        `recursive` ends what it started, too. Activities that are running are not interrupted.
+        `recursive` ends what it started, too. Activities that are running are not interrupted. `app_id` is the app that
+        it belongs to, if that is another than the sidecar's own.
         """
         request = _core.encode_terminate_request(
-            instance_id, calls.encoded(output, self._payload_converter), recursive=recursive
+            instance_id,
+            calls.encoded(output, self._payload_converter),
+            recursive=recursive,
+            app_id=app_id,
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         self._call("TerminateInstance", request)
 
-    def suspend_orchestration(self, instance_id: str) -> None:
-        """Hold an orchestration: events reach it only after it is resumed."""
-        self._logger.info("Suspending instance '%s'.", instance_id)
-        self._call("SuspendInstance", _core.encode_suspend_request(instance_id))
+    def suspend_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
+        """Hold an orchestration: events reach it only after it is resumed.
 
-    def resume_orchestration(self, instance_id: str) -> None:
-        """Let a suspended orchestration go on."""
+        `app_id` is the app that it belongs to, if that is another than the sidecar's own.
+        """
+        self._logger.info("Suspending instance '%s'.", instance_id)
+        self._call("SuspendInstance", _core.encode_suspend_request(instance_id, app_id=app_id))
+
+    def resume_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
+        """Let a suspended orchestration go on.
+
+        `app_id` is the app that it belongs to, if that is another than the sidecar's own.
+        """
         self._logger.info("Resuming instance '%s'.", instance_id)
-        self._call("ResumeInstance", _core.encode_resume_request(instance_id))
+        self._call("ResumeInstance", _core.encode_resume_request(instance_id, app_id=app_id))
 
     def purge_orchestration(
-        self, instance_id: str, recursive: bool = True, *, force: bool = False
+        self,
+        instance_id: str,
+        recursive: bool = True,
+        *,
+        force: bool = False,
+        app_id: str | None = None,
     ) -> int:
         """Delete all that is stored about an orchestration that has ended.
 
@@ -242,12 +290,13 @@ class TaskHubGrpcClient:
             instance_id: Which one.
             recursive: Whether to delete those that it started, too.
             force: Whether to delete it even if it has not ended; not every sidecar does.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Returns:
             How many were deleted.
         """
         request = _core.encode_purge_instances_request(
-            instance_id, recursive=recursive, force=force or None
+            instance_id, recursive=recursive, force=force or None, app_id=app_id
         )
         self._logger.info("Purging instance '%s'.", instance_id)
         deleted, _complete = _core.decode_purge_instances_response(
@@ -264,6 +313,7 @@ class TaskHubGrpcClient:
         input: Any = None,  # noqa: A002
         overwrite_input: bool = False,
         new_child_instance_id: str | None = None,
+        app_id: str | None = None,
     ) -> str:
         """Run a copy of an orchestration that has ended, from one of its calls on.
 
@@ -280,6 +330,7 @@ class TaskHubGrpcClient:
             overwrite_input: Whether `input` replaces the recorded one.
             new_child_instance_id: The id of the sub-orchestration, if the call is one; None: one made
                 from the copy's id.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Returns:
             The id of the copy.
@@ -295,6 +346,7 @@ class TaskHubGrpcClient:
             input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
             new_child_instance_id=new_child_instance_id,
+            app_id=app_id,
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
         return _core.decode_rerun_response(self._call("RerunWorkflowFromEvent", request))

@@ -21,7 +21,13 @@ from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.logs import GuardedLogger
 from durabletask._worker.loop import ActivityLoop
-from durabletask._worker.options import ConcurrencyOptions, ReplayCacheOptions, seconds
+from durabletask._worker.options import (
+    ConcurrencyOptions,
+    ReplayCacheOptions,
+    Semantics,
+    known_semantics,
+    seconds,
+)
 from durabletask._worker.registry import (
     ActivityNotRegisteredError,
     OrchestratorNotRegisteredError,
@@ -109,6 +115,7 @@ class TaskHubGrpcWorker:
         payload_converter: PayloadConverter | None = None,
         typed_payloads: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        semantics: Semantics = "0.17",
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -136,11 +143,16 @@ class TaskHubGrpcWorker:
                 what they did there as long as it is not set.
             loop: Runs `async def` activities, so that they may use what belongs to the program's own
                 event loop; None: a loop on a thread of the worker's.
+            semantics: The release whose decisions orchestrations follow where releases decide differently, which is the
+                one that they were begun with. "0.17" is durabletask-dapr's; "dapr-1.18" and "dapr-1.19" those of the
+                engine inside Dapr's SDK: every wait for an external event has a timer, `retry_timeout` bounds the sum
+                of the pauses, and in 1.19 `when_all` waits for all its tasks before it fails.
 
         Raises:
             TypeError: stop_timeout or keepalive_interval is no number.
-            ValueError: One of them is NaN.
+            ValueError: One of them is NaN, or there are no such semantics.
         """
+        self._semantics = known_semantics(semantics)
         self._registry = _Registry()
         self._logger = GuardedLogger(shared.get_logger("worker", log_handler, log_formatter))
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
@@ -393,6 +405,15 @@ class TaskHubGrpcWorker:
                 stopped = await asyncio.shield(asyncio.to_thread(self._end, run))
         return 0 if stopped else 1
 
+    # For workers that stand in the place of another package's.
+
+    def _new_context(self) -> Any:
+        """What makes contexts from instance ids; None: the class that this module has, at each turn."""
+        return _context_class(self._payload_converter)
+
+    def _activity_context_class(self) -> Any:
+        return task.ActivityContext
+
     def stop(self) -> None:
         """Stop taking work, wait up to `stop_timeout` seconds for what runs, and disconnect.
 
@@ -419,13 +440,20 @@ class TaskHubGrpcWorker:
             self._executor = _core.Executor(
                 TypedOrchestrators(self._registry, converter, self._typed_payloads),
                 self._logger,
-                _context_class(converter),
+                self._new_context(),
                 replay_cache=None if cache is None else cache.limits,
                 context=context,
+                semantics=self._semantics,
             )
             dispatcher = Dispatcher(
                 self._executor,
-                ActivityExecutor(self._registry, self._logger, converter, self._typed_payloads),
+                ActivityExecutor(
+                    self._registry,
+                    self._logger,
+                    converter,
+                    self._typed_payloads,
+                    self._activity_context_class,
+                ),
                 self._concurrency_options,
                 self._logger,
                 context=context,

@@ -19,13 +19,15 @@ def interpreter(environment: tuple[str, str]) -> str:
     return os.environ.get(variable, str(ROOT / folder / "bin/python"))
 
 
-def interpreter_with(environment: tuple[str, str], package: str, version: str) -> str:
+def interpreter_with(
+    environment: tuple[str, str], package: str, version: str, target: str = "make test-compat"
+) -> str:
     """Return the path of an environment's interpreter, or fail the test if the environment lacks the package."""
     python = interpreter(environment)
     code = f"from importlib.metadata import version; print(version({package!r}))"
     try:
         found = subprocess.run([python, "-c", code], capture_output=True, text=True)
     except FileNotFoundError:
-        pytest.fail(f"{python} does not exist: `make test-compat` sets it up")
+        pytest.fail(f"{python} does not exist: `{target}` sets it up")
     assert found.stdout.strip() == version, f"{python} has no {package} {version}: {found}"
     return python

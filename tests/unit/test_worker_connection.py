@@ -68,7 +68,7 @@ MakeWorker = Callable[..., TaskHubGrpcWorker]
 def test_a_worker_announces_its_limits(sidecar: FakeSidecar, make_worker: MakeWorker) -> None:
     make_worker(concurrency_options=ConcurrencyOptions(3, 4)).start()
     sidecar.wait_for_streams(1)
-    assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3], 4: [b"\x02"]}
+    assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3], 4: [b"\x02\x03"]}
 
 
 def test_a_worker_without_a_replay_cache_asks_for_whole_histories(
@@ -76,7 +76,17 @@ def test_a_worker_without_a_replay_cache_asks_for_whole_histories(
 ) -> None:
     make_worker(concurrency_options=ConcurrencyOptions(3, 4), replay_cache=None).start()
     sidecar.wait_for_streams(1)
-    assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3]}
+    assert wire.fields(sidecar.stream_requests[0]) == {1: [4], 2: [3], 4: [b"\x03"]}
+
+
+def test_a_health_ping_is_read_and_needs_no_answer(
+    sidecar: FakeSidecar, make_worker: MakeWorker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_worker().start()
+    sidecar.send(wire.message((6, b""), (10, "token")))
+    assert_echoes(sidecar, "after")
+    assert sidecar.completions.empty()
+    assert "Dropped" not in capfd.readouterr().err
 
 
 def test_metadata_goes_with_the_stream_and_the_results(

@@ -61,6 +61,9 @@ def create_request(
     reuse_id_policy: OrchestrationIdReusePolicy | None,
     converter: PayloadConverter | None = None,
     trace_context: TraceContext | None = None,
+    *,
+    unique_instance_id: bool = False,
+    app_id: str | None = None,
 ) -> bytes:
     """The CreateInstanceRequest."""
     return _core.encode_create_instance_request(
@@ -72,6 +75,8 @@ def create_request(
         if reuse_id_policy is None
         else (list(reuse_id_policy.operationStatus), reuse_id_policy.action),
         trace_context=trace_context,
+        unique_instance_id=unique_instance_id,
+        app_id=app_id,
     )
 
 

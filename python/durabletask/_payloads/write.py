@@ -27,6 +27,10 @@ from uuid import UUID
 # the same.
 AUTO_SERIALIZED = "__durabletask_autoobject__"
 
+# Asked first for the form of objects, where another SDK has rules of its own for them (`durabletask.dapr`): it returns
+# what is to be written in an object's place, or NotImplemented.
+object_form: Callable[[Any], Any] | None = None
+
 
 class Prepared:
     """A value that is to be written by a converter of the program's own, when it has to be."""
@@ -70,6 +74,10 @@ def to_json(obj: Any) -> str:
 
 def _written(value: Any) -> Any:
     """What is written in the place of a value that JSON has no form for."""
+    if object_form is not None:
+        form = object_form(value)
+        if form is not NotImplemented:
+            return form
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {**_fields(value), AUTO_SERIALIZED: True}
     if isinstance(value, SimpleNamespace):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ class ActivityExecutor:
     """Calls the activities of a registry with decoded inputs, and encodes what they return.
 
     `converter` does both if it is given; else inputs are `typed` or not, as `Inputs` has it.
+    `context_class` is asked for the class of their contexts each time: packages put one of their own in its place.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class ActivityExecutor:
         logger: logging.Logger,
         converter: PayloadConverter | None = None,
         typed: bool = False,
+        context_class: Callable[[], Any] = lambda: task.ActivityContext,
     ):
+        self._context_class = context_class
         self._registry = registry
         self._logger = logger
         self._converter = converter
@@ -86,7 +89,7 @@ class ActivityExecutor:
             )
         self._logger.debug("%s/%d: Executing activity '%s'...", orchestration_id, task_id, name)
         activity_input = self._decode(name, fn, encoded_input) if encoded_input else None
-        context = task.ActivityContext(orchestration_id, task_id, task_execution_id)
+        context = self._context_class()(orchestration_id, task_id, task_execution_id)
         if propagated_history is not None:
             # Not an argument, since packages put classes of their own in the context's place.
             context._propagated_history = propagated_history

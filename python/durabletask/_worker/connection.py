@@ -15,6 +15,8 @@ from durabletask._worker.options import ConcurrencyOptions
 
 # WorkerCapability: the sidecar may leave out the part of a history that it has sent before.
 _STATEFUL_HISTORY = 2
+# It may send work items that only ask whether the stream is read, and need no answer.
+_HEALTH_PING = 3
 
 _INT32_MAX = 2**31 - 1
 
@@ -68,7 +70,7 @@ class Connection:
         *,
         stateful_history: bool,
     ):
-        self._capabilities = (_STATEFUL_HISTORY,) if stateful_history else ()
+        self._capabilities = (*((_STATEFUL_HISTORY,) if stateful_history else ()), _HEALTH_PING)
         self._channel = open_channel(host_address, secure_channel, interceptors, channel_options)
         _leave_out_of_forks(self._channel)
         self._hello: Any = self._channel.unary_unary(path("Hello"))

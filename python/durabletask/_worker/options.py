@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 class ConcurrencyOptions:
@@ -94,6 +94,23 @@ class ReplayCacheOptions:
         idle = self.idle_timeout
         seconds = idle.total_seconds() if isinstance(idle, timedelta) else float(idle)
         return self.max_instances, self.max_bytes, seconds
+
+
+Semantics = Literal["0.17", "dapr-1.18", "dapr-1.19"]
+_SEMANTICS: tuple[Semantics, ...] = ("0.17", "dapr-1.18", "dapr-1.19")
+
+
+def known_semantics(name: Any) -> Semantics:
+    """The name of a release whose decisions can be followed.
+
+    Raises:
+        ValueError: It is none.
+    """
+    for known in _SEMANTICS:
+        if name == known:
+            return known
+    names = ", ".join(map(repr, _SEMANTICS))
+    raise ValueError(f"semantics must be one of {names}; found {name!r}")
 
 
 def seconds(name: str, value: Any, *, least: float = -math.inf) -> float:

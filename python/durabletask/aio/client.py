@@ -45,7 +45,7 @@ __all__ = [
 
 
 class AsyncTaskHubGrpcClient:
-    """A client of one sidecar, for one event loop: make and use it inside a coroutine.
+    """A client of one sidecar, for one event loop: that of its first call.
 
     Calls that fail raise `grpc.aio.AioRpcError`, with `.code()` and `.details()`. Usable as an
     asynchronous context manager, which closes it.
@@ -83,9 +83,14 @@ class AsyncTaskHubGrpcClient:
         if pairs := with_api_token(metadata):
             chain.append(DefaultClientInterceptorImpl(pairs))
         options = {**dict(shared.DEFAULT_CHANNEL_OPTIONS), **dict(channel_options or ())}
-        self._channel = get_grpc_aio_channel(
-            host_address, secure_channel, chain or None, list(options.items())
+        # Opened at the first call: a channel belongs to the event loop that is there when it is made.
+        self._channel_arguments = (
+            host_address,
+            secure_channel,
+            chain or None,
+            list(options.items()),
         )
+        self._channel: Any = None
         self._logger = shared.get_logger("client", log_handler, log_formatter)
         self._closed = False
         self._payload_converter = payload_converter
@@ -105,7 +110,8 @@ class AsyncTaskHubGrpcClient:
     async def aclose(self) -> None:
         """Close the connection; calls in progress fail. Closing again does nothing."""
         self._closed = True
-        await self._channel.close()
+        if self._channel is not None:
+            await self._channel.close()
 
     async def schedule_new_orchestration(
         self,
@@ -115,6 +121,8 @@ class AsyncTaskHubGrpcClient:
         instance_id: str | None = None,
         start_at: datetime | None = None,
         reuse_id_policy: OrchestrationIdReusePolicy | None = None,
+        unique_instance_id: bool = False,
+        app_id: str | None = None,
     ) -> str:
         """Start an orchestration.
 
@@ -124,6 +132,10 @@ class AsyncTaskHubGrpcClient:
             instance_id: The id to give it; None: a generated one.
             start_at: When to start it: UTC unless it has tzinfo; None: now.
             reuse_id_policy: What to do if the id is taken; sidecars since Dapr 1.18 ignore it.
+            unique_instance_id: Whether to insist on an id that nothing has or had; without it, an orchestration that
+                has ended makes room for another of its id. Needs Dapr 1.19: older sidecars pass over it.
+            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19: older sidecars pass over it, here
+                and in all other calls, and mean their own app.
 
         Returns:
             Its instance id.
@@ -135,7 +147,15 @@ class AsyncTaskHubGrpcClient:
         new_id = instance_id or calls.new_instance_id()
         with scheduling(name, new_id) as trace:
             request = calls.create_request(
-                name, input, new_id, start_at, reuse_id_policy, self._payload_converter, trace
+                name,
+                input,
+                new_id,
+                start_at,
+                reuse_id_policy,
+                self._payload_converter,
+                trace,
+                unique_instance_id=unique_instance_id,
+                app_id=app_id,
             )
             self._logger.info(
                 "Starting new '%s' instance with ID = '%s'.",
@@ -147,17 +167,23 @@ class AsyncTaskHubGrpcClient:
         return _core.decode_create_instance_response(response)
 
     async def get_orchestration_state(
-        self, instance_id: str, *, fetch_payloads: bool = True
+        self, instance_id: str, *, fetch_payloads: bool = True, app_id: str | None = None
     ) -> OrchestrationState | None:
         """The state of an orchestration now, or None if there is none of this id.
 
-        `fetch_payloads` asks for its input, output and custom status too.
+        `fetch_payloads` asks for its input, output and custom status too; `app_id` is the app that it belongs to, if
+        that is another than the sidecar's own.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         return decode_state(instance_id, await self._call("GetInstance", request))
 
     async def wait_for_orchestration_start(
-        self, instance_id: str, *, fetch_payloads: bool = False, timeout: float | None = 0
+        self,
+        instance_id: str,
+        *,
+        fetch_payloads: bool = False,
+        timeout: float | None = 0,
+        app_id: str | None = None,
     ) -> OrchestrationState | None:
         """Wait until an orchestration has run its first turn.
 
@@ -166,16 +192,22 @@ class AsyncTaskHubGrpcClient:
             fetch_payloads: Whether to ask for its input, output and custom status too.
             timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
                 that time.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         wait = calls.Wait(self._logger, instance_id, "start", timeout)
         return decode_state(instance_id, await self._wait("WaitForInstanceStart", request, wait))
 
     async def wait_for_orchestration_completion(
-        self, instance_id: str, *, fetch_payloads: bool = True, timeout: float | None = 0
+        self,
+        instance_id: str,
+        *,
+        fetch_payloads: bool = True,
+        timeout: float | None = 0,
+        app_id: str | None = None,
     ) -> OrchestrationState | None:
         """Wait until an orchestration has ended, whichever way.
 
@@ -184,11 +216,12 @@ class AsyncTaskHubGrpcClient:
             fetch_payloads: Whether to ask for its input, output and custom status too.
             timeout: Seconds; 0 or None waits for ever. Connections may be lost and come back within
                 that time.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads)
+        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
         wait = calls.Wait(self._logger, instance_id, "complete", timeout)
         response = await self._wait("WaitForInstanceCompletion", request, wait)
         state = decode_state(instance_id, response)
@@ -196,43 +229,66 @@ class AsyncTaskHubGrpcClient:
         return state
 
     async def raise_orchestration_event(
-        self, instance_id: str, event_name: str, *, data: Any = None
+        self, instance_id: str, event_name: str, *, data: Any = None, app_id: str | None = None
     ) -> None:
         """Send an event to an orchestration; one that has ended does not get it.
 
-        Names are compared without regard to case; `data` is a value that can be written as JSON.
+        Names are compared without regard to case; `data` is a value that can be written as JSON; `app_id` is the app
+        that the orchestration belongs to, if that is another than the sidecar's own.
         """
         request = _core.encode_raise_event_request(
-            instance_id, event_name, calls.encoded(data, self._payload_converter)
+            instance_id, event_name, calls.encoded(data, self._payload_converter), app_id=app_id
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         await self._call("RaiseEvent", request, trace=current())
 
     async def terminate_orchestration(
-        self, instance_id: str, *, output: Any = None, recursive: bool = True
+        self,
+        instance_id: str,
+        *,
+        output: Any = None,
+        recursive: bool = True,
+        app_id: str | None = None,
     ) -> None:
         """End an orchestration from outside, with `output` as its output.
 
-        `recursive` ends what it started, too. Activities that are running are not interrupted.
+        `recursive` ends what it started, too. Activities that are running are not interrupted. `app_id` is the app that
+        it belongs to, if that is another than the sidecar's own.
         """
         request = _core.encode_terminate_request(
-            instance_id, calls.encoded(output, self._payload_converter), recursive=recursive
+            instance_id,
+            calls.encoded(output, self._payload_converter),
+            recursive=recursive,
+            app_id=app_id,
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         await self._call("TerminateInstance", request)
 
-    async def suspend_orchestration(self, instance_id: str) -> None:
-        """Hold an orchestration: events reach it only after it is resumed."""
-        self._logger.info("Suspending instance '%s'.", instance_id)
-        await self._call("SuspendInstance", _core.encode_suspend_request(instance_id))
+    async def suspend_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
+        """Hold an orchestration: events reach it only after it is resumed.
 
-    async def resume_orchestration(self, instance_id: str) -> None:
-        """Let a suspended orchestration go on."""
+        `app_id` is the app that it belongs to, if that is another than the sidecar's own.
+        """
+        self._logger.info("Suspending instance '%s'.", instance_id)
+        await self._call(
+            "SuspendInstance", _core.encode_suspend_request(instance_id, app_id=app_id)
+        )
+
+    async def resume_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
+        """Let a suspended orchestration go on.
+
+        `app_id` is the app that it belongs to, if that is another than the sidecar's own.
+        """
         self._logger.info("Resuming instance '%s'.", instance_id)
-        await self._call("ResumeInstance", _core.encode_resume_request(instance_id))
+        await self._call("ResumeInstance", _core.encode_resume_request(instance_id, app_id=app_id))
 
     async def purge_orchestration(
-        self, instance_id: str, recursive: bool = True, *, force: bool = False
+        self,
+        instance_id: str,
+        recursive: bool = True,
+        *,
+        force: bool = False,
+        app_id: str | None = None,
     ) -> int:
         """Delete all that is stored about an orchestration that has ended.
 
@@ -240,12 +296,13 @@ class AsyncTaskHubGrpcClient:
             instance_id: Which one.
             recursive: Whether to delete those that it started, too.
             force: Whether to delete it even if it has not ended; not every sidecar does.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Returns:
             How many were deleted.
         """
         request = _core.encode_purge_instances_request(
-            instance_id, recursive=recursive, force=force or None
+            instance_id, recursive=recursive, force=force or None, app_id=app_id
         )
         self._logger.info("Purging instance '%s'.", instance_id)
         deleted, _complete = _core.decode_purge_instances_response(
@@ -262,6 +319,7 @@ class AsyncTaskHubGrpcClient:
         input: Any = None,  # noqa: A002
         overwrite_input: bool = False,
         new_child_instance_id: str | None = None,
+        app_id: str | None = None,
     ) -> str:
         """Run a copy of an orchestration that has ended, from one of its calls on.
 
@@ -278,6 +336,7 @@ class AsyncTaskHubGrpcClient:
             overwrite_input: Whether `input` replaces the recorded one.
             new_child_instance_id: The id of the sub-orchestration, if the call is one; None: one made
                 from the copy's id.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
 
         Returns:
             The id of the copy.
@@ -293,6 +352,7 @@ class AsyncTaskHubGrpcClient:
             input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
             new_child_instance_id=new_child_instance_id,
+            app_id=app_id,
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
         return _core.decode_rerun_response(await self._call("RerunWorkflowFromEvent", request))
@@ -324,6 +384,8 @@ class AsyncTaskHubGrpcClient:
     ) -> bytes:
         call = self._methods.get(method)
         if call is None:
+            if self._channel is None:
+                self._channel = get_grpc_aio_channel(*self._channel_arguments)
             call = self._methods[method] = self._channel.unary_unary(path(method))
         metadata = None if trace is None else trace.metadata
         try:

@@ -19,6 +19,7 @@ from durabletask.replay._check import CheckReport, CheckResult, CheckStatus, His
 from durabletask.replay._files import HistoryFormatError, export_history, history_bytes, read
 
 if TYPE_CHECKING:
+    from durabletask._worker.options import Semantics
     from durabletask.payloads import PayloadConverter
     from durabletask.task import Orchestrator
     from durabletask.worker import ReplayCacheOptions, TaskHubGrpcWorker
@@ -44,9 +45,10 @@ class Replayer:
             replays every turn from the start.
         payload_converter: Writes and reads all payloads; None: as `durabletask.payloads` says.
         typed_payloads: Whether orchestrators receive their inputs as the types that they declare, as with a worker.
+        semantics: The release whose decisions are followed; see `TaskHubGrpcWorker`.
 
     Raises:
-        ValueError: Two of them have the same name, or one has none.
+        ValueError: Two of them have the same name, or one has none; or there are no such semantics.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Replayer:
         replay_cache: ReplayCacheOptions | None = None,
         payload_converter: PayloadConverter | None = None,
         typed_payloads: bool = False,
+        semantics: Semantics = "0.17",
     ) -> None:
         from durabletask.worker import _Registry
 
         registry = _Registry()
         for orchestrator in orchestrators:
             registry.add_orchestrator(orchestrator)
-        self._use(registry, replay_cache, payload_converter, typed_payloads)
+        self._use(registry, replay_cache, payload_converter, typed_payloads, semantics)
 
     def _use(
         self,
@@ -70,25 +73,39 @@ class Replayer:
         replay_cache: ReplayCacheOptions | None,
         payload_converter: PayloadConverter | None,
         typed_payloads: bool,
+        semantics: Semantics,
     ) -> None:
         from durabletask.worker import _context_class
 
+        self._semantics = semantics
         self._registry = TypedOrchestrators(registry, payload_converter, typed_payloads)
         self._executor = _core.Executor(
             self._registry,
             shared.get_logger("replay"),
             _context_class(payload_converter),
             replay_cache=None if replay_cache is None else replay_cache.limits,
+            semantics=semantics,
         )
 
     @classmethod
     def from_worker(
-        cls, worker: TaskHubGrpcWorker, *, replay_cache: ReplayCacheOptions | None = None
+        cls,
+        worker: TaskHubGrpcWorker,
+        *,
+        replay_cache: ReplayCacheOptions | None = None,
+        semantics: Semantics | None = None,
     ) -> Replayer:
-        """A replayer with all that is registered with `worker`, names, versions and how it reads payloads included."""
+        """A replayer with all that is registered with `worker`, names, versions and how it reads payloads included.
+
+        It follows the `semantics` of the worker, unless others are given.
+        """
         replayer = cls.__new__(cls)
         replayer._use(
-            worker._registry, replay_cache, worker._payload_converter, worker._typed_payloads
+            worker._registry,
+            replay_cache,
+            worker._payload_converter,
+            worker._typed_payloads,
+            semantics or worker._semantics,
         )
         return replayer
 
@@ -142,7 +159,7 @@ class Replayer:
         if not data and not _is_raw(history, source):
             return CheckResult(CheckStatus.OK, source=source)
         try:
-            return check(self._registry, data, source)
+            return check(self._registry, data, source, self._semantics)
         except HistoryFormatError as error:
             if source is None:
                 raise

@@ -136,8 +136,10 @@ class _Sites:
         return None if site is None else _source_lines.describe(*site)
 
 
-def check(registry: TypedOrchestrators, data: bytes, source: str | None) -> CheckResult:
-    """Replays a history with the code of a registry.
+def check(
+    registry: TypedOrchestrators, data: bytes, source: str | None, semantics: str = "0.17"
+) -> CheckResult:
+    """Replays a history with the code of a registry, under the semantics of a release.
 
     Raises:
         HistoryFormatError: `data` is no history.
@@ -146,7 +148,7 @@ def check(registry: TypedOrchestrators, data: bytes, source: str | None) -> Chec
     new_context: Callable[[str], Any] = sites.new_context
     if registry.converter is not None:
         new_context = converting_context(sites.context_class, registry.converter)
-    instance_id, name, events, finding = _core.check_history(registry, new_context, data)
+    instance_id, name, events, finding = _core.check_history(registry, new_context, data, semantics)
     if finding is None:
         return CheckResult(CheckStatus.OK, "", instance_id, name, events, source=source)
     kind, message, event_index, event_id, stands_at = finding

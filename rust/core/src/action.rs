@@ -68,6 +68,8 @@ pub(crate) enum TimerOrigin {
     CreateTimer,
     /// It bounds the wait for an event of this name.
     ExternalEvent(Name),
+    /// It stands for a wait without an end for an event of this name, and never fires.
+    EndlessWait(Name),
     /// It is the pause before this is called again.
     Retry(Target),
 }
@@ -99,7 +101,9 @@ impl<H: Host> Action<H> {
             Self::Call(call) => (call.target.method(), Some(&call.name)),
             Self::RetryableCall(call) => (call.target.method(), Some(&call.name)),
             Self::CreateTimer(timer) => match &timer.origin {
-                TimerOrigin::ExternalEvent(name) => (Method::WaitForExternalEvent, Some(name)),
+                TimerOrigin::ExternalEvent(name) | TimerOrigin::EndlessWait(name) => {
+                    (Method::WaitForExternalEvent, Some(name))
+                }
                 TimerOrigin::CreateTimer | TimerOrigin::Retry(_) => (Method::CreateTimer, None),
             },
             Self::SendEvent(event) => (Method::SendEvent, Some(&event.name)),
@@ -138,6 +142,14 @@ impl<H: Host> PendingActions<H> {
         let action = self.queue.get_mut(index)?.take();
         self.trim();
         action
+    }
+
+    /// Takes an action out, and gives each action after it the id before its own.
+    pub(crate) fn close_gap(&mut self, id: i32) {
+        if let Some(index) = self.index(id) {
+            self.queue.remove(index);
+            self.trim();
+        }
     }
 
     /// Lets go of all actions but those that `keep` names.

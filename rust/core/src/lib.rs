@@ -21,6 +21,7 @@ pub mod error;
 pub mod fingerprint;
 pub mod ids;
 pub mod retry;
+pub mod semantics;
 pub mod time;
 pub mod wire;
 
@@ -36,6 +37,7 @@ pub use durabletask_proto::HistoryPropagationScope;
 pub use error::Error;
 pub use host::Host;
 pub use orchestration::{
-    ActivityCall, LastFailure, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed, Wait,
+    ActivityCall, LastFailure, Notice, Orchestration, Payload, Start, Step, SubOrchestrationCall, Unconfirmed, Until,
+    Wait,
 };
 pub use response::{FailureDetails, decode_failure_response};

@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::ids::sub_orchestration_id;
 use crate::orchestration::{Orchestration, Outcome};
 use crate::time::Timestamp;
+use crate::wire::NEVER;
 
 /// Failure details as the sidecar takes them.
 pub type FailureDetails = pb::TaskFailureDetails;
@@ -104,9 +105,11 @@ impl<H: Host> Orchestration<H> {
         use pb::create_timer_action::Origin;
         let (name, origin) = match &timer.origin {
             TimerOrigin::CreateTimer => (None, Origin::CreateTimer(pb::TimerOriginCreateTimer {})),
-            TimerOrigin::ExternalEvent(name) => {
+            TimerOrigin::ExternalEvent(name) | TimerOrigin::EndlessWait(name) => {
                 let origin = pb::TimerOriginExternalEvent { name: name.to_string() };
-                (Some(name.to_string()), Origin::ExternalEvent(origin))
+                // Dapr's own engines leave the field out that 0.17 has.
+                let name = (!self.semantics.every_wait_has_a_timer()).then(|| name.to_string());
+                (name, Origin::ExternalEvent(origin))
             }
             TimerOrigin::Retry(Target::Activity { execution }) => {
                 let task_execution_id = execution.text(&self.instance_id);
@@ -117,7 +120,11 @@ impl<H: Host> Orchestration<H> {
                 (None, Origin::SubOrchestrationRetry(pb::TimerOriginSubOrchestrationRetry { instance_id }))
             }
         };
-        pb::CreateTimerAction { fire_at: Some(timestamp(timer.fire_at)), name, origin: Some(origin) }
+        let fire_at = match &timer.origin {
+            TimerOrigin::EndlessWait(_) => pb::prost_types::Timestamp { seconds: NEVER.0, nanos: NEVER.1 },
+            _ => timestamp(timer.fire_at),
+        };
+        pb::CreateTimerAction { fire_at: Some(fire_at), name, origin: Some(origin) }
     }
 
     fn sub_orchestration_id(&self, given: Option<&str>, first_action: i32) -> String {

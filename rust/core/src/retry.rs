@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::semantics::Semantics;
 use crate::time::Timestamp;
 
 /// The error type that is never retried, whatever the policy says.
@@ -31,6 +32,7 @@ impl RetryPolicy {
     #[must_use]
     pub fn next_delay(
         &self,
+        semantics: Semantics,
         attempt: u32,
         error_type: &str,
         first_scheduled: Timestamp,
@@ -42,18 +44,32 @@ impl RetryPolicy {
         if attempt >= self.max_attempts {
             return None;
         }
-        if self.is_expired(first_scheduled, now) {
+        let expired = if semantics.retry_timeout_counts_pauses() {
+            self.timeout.is_some_and(|timeout| self.pauses_reach(attempt, timeout))
+        } else {
+            self.is_expired(first_scheduled, now)
+        };
+        if expired {
             return None;
         }
+        Some(to_micros(self.pause(attempt)).map_or(Delay::BeyondTime, Delay::Micros))
+    }
+
+    /// The pause after an attempt, in seconds.
+    fn pause(&self, attempt: u32) -> f64 {
         if self.first_interval == 0 {
             // The power grows beyond all numbers in the end, and infinity times nothing is no number.
-            return Some(Delay::Micros(0));
+            return 0.0;
         }
-        let mut seconds = self.backoff_coefficient.powf(f64::from(attempt - 1)) * to_seconds(self.first_interval);
-        if let Some(longest) = self.max_interval {
-            seconds = seconds.min(to_seconds(longest));
-        }
-        Some(to_micros(seconds).map_or(Delay::BeyondTime, Delay::Micros))
+        let seconds = self.backoff_coefficient.powf(f64::from(attempt - 1)) * to_seconds(self.first_interval);
+        self.max_interval.map_or(seconds, |longest| seconds.min(to_seconds(longest)))
+    }
+
+    /// Whether the pauses up to the one after `attempt` are `timeout` long together, or longer.
+    fn pauses_reach(&self, attempt: u32, timeout: i64) -> bool {
+        // Added up in this order, which floats remember.
+        let sum = (1..=attempt).map(|attempt| self.pause(attempt)).fold(0.0, |sum, pause| sum + pause);
+        to_micros(sum).is_none_or(|sum| sum >= timeout)
     }
 
     /// Whether it is too late for another attempt: asked when one has failed, and again when the pause after it is over.
@@ -97,6 +113,7 @@ fn to_micros(seconds: f64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::{Delay, RetryPolicy, to_micros};
+    use crate::semantics::Semantics;
     use crate::time::Timestamp;
 
     fn policy() -> RetryPolicy {
@@ -111,7 +128,8 @@ mod tests {
     }
 
     fn delay(policy: &RetryPolicy, attempt: u32, error_type: &str, now: i64) -> Option<Delay> {
-        policy.next_delay(attempt, error_type, Timestamp::EPOCH, Timestamp::from_micros(now))
+        let now = Timestamp::from_micros(now);
+        policy.next_delay(Semantics::V0_17, attempt, error_type, Timestamp::EPOCH, now)
     }
 
     #[test]
@@ -134,6 +152,20 @@ mod tests {
         let policy = RetryPolicy { timeout: Some(10), ..policy() };
         assert!(delay(&policy, 1, "ValueError", 9).is_some());
         assert_eq!(delay(&policy, 1, "ValueError", 10), None);
+    }
+
+    #[test]
+    fn for_dapr_the_timeout_bounds_the_pauses_and_not_the_clock() {
+        let policy = RetryPolicy { timeout: Some(6_000_000), ..policy() };
+        let delay = |attempt| {
+            let late = Timestamp::from_micros(1_000_000_000);
+            policy.next_delay(Semantics::Dapr1_18, attempt, "ValueError", Timestamp::EPOCH, late)
+        };
+        // 1 s, 2 s, and 3 s that would end when six seconds are over.
+        assert_eq!(
+            [delay(1), delay(2), delay(3)],
+            [Some(Delay::Micros(1_000_000)), Some(Delay::Micros(2_000_000)), None]
+        );
     }
 
     #[test]

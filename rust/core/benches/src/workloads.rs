@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{ActivityCall, Input, Wait};
+use durabletask_core::{ActivityCall, Input, Until, Wait};
 
 use crate::history::History;
 use crate::host::{Engine, Orchestrator};
@@ -83,7 +83,7 @@ impl Steps {
         match self.kind {
             Kind::Timers => engine.create_timer(after(engine.now(), DELAY), task),
             Kind::Events => {
-                let wait = engine.wait_for_external_event(&self.name, None, task);
+                let wait = engine.wait_for_external_event(&self.name, Until::End, None, task);
                 assert_eq!(wait, Wait::Pending, "an event came before it was waited for");
             }
             Kind::Chain | Kind::FanOut | Kind::Retries => {

@@ -133,6 +133,14 @@ impl<H: Host> Orchestration<H> {
         }
     }
 
+    /// Takes back the timer of a wait without an end: in this history waits had none. All ids after it move up.
+    pub(crate) fn take_back_wait_timer(&mut self, id: i32) {
+        self.actions.close_gap(id);
+        self.tasks.close_gap(id);
+        self.waiters.close_gap(id);
+        self.sequence -= 1;
+    }
+
     pub(crate) fn add_timer(&mut self, fire_at: Timestamp, origin: TimerOrigin, pending: Pending<H>) {
         let id = self.next_id();
         self.add_action(id, Action::CreateTimer(Timer { fire_at, origin }));

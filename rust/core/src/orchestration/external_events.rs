@@ -22,45 +22,78 @@ pub enum Wait {
     TimedOut(String),
 }
 
+/// How long somebody waits for an external event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// For ever.
+    End,
+    /// Until then.
+    Time(Timestamp),
+    /// Not at all.
+    Now,
+}
+
 impl<H: Host> Orchestration<H> {
-    /// Waits for an external event, for ever or `until` some time. If one of that name has arrived already, there is
-    /// nothing to wait for, and no timer; if the time is over already, there is no timer either.
-    pub fn wait_for_external_event(&mut self, name: &str, until: Option<Timestamp>, task: H::Task) -> Wait {
+    /// Waits for an external event, for ever or until some time. If one of that name has arrived already, there is nothing
+    /// to wait for, and no timer; in 0.17 there is no timer either if the time is over already, or never is. `message` says
+    /// that the time is over in the words of the host.
+    pub fn wait_for_external_event(
+        &mut self,
+        name: &str,
+        until: Until,
+        message: Option<Box<str>>,
+        task: H::Task,
+    ) -> Wait {
         let key = fold_case(name);
         if let Some(payload) = self.inbox.take(&key) {
             return Wait::Arrived(payload);
         }
-        let mut timer = None;
-        if let Some(until) = until {
-            if until <= self.now {
-                return Wait::TimedOut(format!(
-                    "{}: the external event '{name}' had not arrived when its timeout was over, at {until} UTC, which was no \
-                     later than the wait began",
-                    self.instance_id
-                ));
+        let with_timer = self.semantics.every_wait_has_a_timer();
+        let until = match until {
+            Until::Time(until) if until > self.now || with_timer => Some(until),
+            Until::End => None,
+            Until::Time(_) | Until::Now => {
+                let until = if let Until::Time(until) = until { until } else { self.now };
+                let message = message.map_or_else(|| self.no_time_to_wait(name, until), String::from);
+                return Wait::TimedOut(message);
             }
-            timer = Some((self.sequence().saturating_add(1), until));
-        }
-        self.waiters.add(&key, Waiter { task, timer: timer.map(|(id, _)| id) });
-        if let Some((_, until)) = timer {
+        };
+        let timer = (until.is_some() || with_timer).then(|| self.sequence().saturating_add(1));
+        self.waiters.add(&key, Waiter { task, timer });
+        if timer.is_some() {
             // After the waiter, which an early firing of the timer has to find.
             let name = Name::from(name);
-            let timer = EventTimer { name: Name::clone(&name), since: self.now, until, fire_at: Some(until) };
-            self.add_timer(until, TimerOrigin::ExternalEvent(name), Pending::EventTimer(Box::new(timer)));
+            let (origin, until) = match until {
+                Some(until) => (TimerOrigin::ExternalEvent(Name::clone(&name)), until),
+                None => (TimerOrigin::EndlessWait(Name::clone(&name)), Timestamp::MAX),
+            };
+            let timer = EventTimer { name, since: self.now, until, fire_at: Some(until), message };
+            self.add_timer(until, origin, Pending::EventTimer(Box::new(timer)));
         }
         Wait::Pending
+    }
+
+    #[cold]
+    fn no_time_to_wait(&self, name: &str, until: Timestamp) -> String {
+        format!(
+            "{}: the external event '{name}' had not arrived when its timeout was over, at {until} UTC, which was no later \
+             than the wait began",
+            self.instance_id
+        )
     }
 
     /// Ends the wait that a timer was for, unless the event has come first.
     pub(crate) fn time_out(&mut self, id: i32, timer: &EventTimer) -> Step<'static, H> {
         let Some(waiter) = self.waiters.timed_by(&fold_case(&timer.name), id) else { return Step::Continue };
-        let message = format!(
-            "{}: the external event '{}' did not arrive within its timeout of {}, until {} UTC",
-            self.instance_id,
-            timer.name,
-            in_seconds(timer.until.micros().saturating_sub(timer.since.micros())),
-            timer.until
-        );
+        let message = timer.message.as_deref().map(str::to_owned).unwrap_or_else(|| {
+            format!(
+                "{}: the external event '{}' did not arrive within its timeout of {}, until {} UTC",
+                self.instance_id,
+                timer.name,
+                in_seconds(timer.until.micros().saturating_sub(timer.since.micros())),
+                timer.until
+            )
+        });
         Step::TimeOut(waiter.task, message)
     }
 }

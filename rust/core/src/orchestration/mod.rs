@@ -21,8 +21,8 @@ mod waiting;
 
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::completions::Proof;
-pub use self::external_events::Wait;
 pub(crate) use self::external_events::fold_case;
+pub use self::external_events::{Until, Wait};
 pub use self::inbox::Payload;
 pub(crate) use self::pending::{Outcome, Pending};
 pub use self::state::{Orchestration, Unconfirmed};

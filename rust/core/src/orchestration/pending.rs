@@ -57,6 +57,8 @@ pub(crate) struct EventTimer {
     pub(crate) until: Timestamp,
     /// When it fires, as for a timer.
     pub(crate) fire_at: Option<Timestamp>,
+    /// What whoever waits is told, if the host has words of its own.
+    pub(crate) message: Option<Box<str>>,
 }
 
 /// How an execution ended.

@@ -12,6 +12,7 @@ use super::waiting::{EarlyCompletions, Waiting, WaitingEvents};
 use crate::action::{Name, PendingActions};
 use crate::error::{CallName, Method};
 use crate::host::Host;
+use crate::semantics::Semantics;
 use crate::time::Timestamp;
 use crate::wire::{Event, EventType};
 
@@ -23,6 +24,7 @@ pub type Unconfirmed = (i32, CallName);
 pub struct Orchestration<H: Host> {
     pub(crate) instance_id: Arc<str>,
     pub(crate) app_id: Option<Box<str>>,
+    pub(crate) semantics: Semantics,
     pub(crate) now: Timestamp,
     pub(crate) replaying: bool,
     pub(crate) started: bool,
@@ -66,6 +68,7 @@ impl<H: Host> Orchestration<H> {
         Self {
             instance_id: instance_id.into(),
             app_id: None,
+            semantics: Semantics::default(),
             now: Timestamp::BEFORE_START,
             replaying: true,
             started: false,
@@ -104,6 +107,17 @@ impl<H: Host> Orchestration<H> {
     #[must_use]
     pub fn app_id(&self) -> Option<&str> {
         self.app_id.as_deref()
+    }
+
+    /// The release whose decisions it follows.
+    #[must_use]
+    pub fn semantics(&self) -> Semantics {
+        self.semantics
+    }
+
+    /// Has it follow a release; to be called before its first event.
+    pub fn set_semantics(&mut self, semantics: Semantics) {
+        self.semantics = semantics;
     }
 
     /// The time of the turn that is being replayed: the last `orchestratorStarted`.

@@ -86,6 +86,15 @@ impl<T> PendingTasks<T> {
         in_window.or_else(|| self.left_behind.get_mut(&id))
     }
 
+    /// Takes a task out, and gives each task after it the id before its own.
+    #[cold]
+    pub(crate) fn close_gap(&mut self, id: i32) {
+        self.leave_behind();
+        let kept = self.left_behind.drain().filter(|(each, _)| *each != id);
+        let moved: Vec<_> = kept.map(|(each, pending)| (each - i32::from(each > id), pending)).collect();
+        self.left_behind.extend(moved);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.in_window + self.left_behind.len()
     }
@@ -149,6 +158,20 @@ mod tests {
             left.sort_unstable();
             prop_assert_eq!(left, plain.into_keys().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_tasks_after_one_that_is_taken_out_move_up() {
+        let mut tasks = PendingTasks::<i32>::new();
+        for id in [1, 2, 3, 5] {
+            tasks.insert(id, id);
+        }
+        tasks.close_gap(2);
+        let found: Vec<_> = (1..6).map(|id| tasks.get(id).copied()).collect();
+        assert_eq!(found, [Some(1), Some(3), None, Some(5), None]);
+        tasks.insert(6, 6);
+        assert_eq!(tasks.remove(6), Some(6));
+        assert_eq!(tasks.len(), 3);
     }
 
     #[test]

@@ -55,6 +55,14 @@ impl<T> Waiters<T> {
         })
     }
 
+    /// The timers after this one have moved up, as `take_back_wait_timer` says; this one is no more.
+    #[cold]
+    pub(crate) fn close_gap(&mut self, id: i32) {
+        for waiter in self.names.values_mut().flatten() {
+            waiter.timer = waiter.timer.filter(|timer| *timer != id).map(|timer| timer - i32::from(timer > id));
+        }
+    }
+
     /// A name that was waited for will mostly be waited for again, so a few are kept.
     #[inline]
     fn take(

@@ -5,17 +5,20 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Input};
+use crate::action::{Action, Input, TimerOrigin};
 use crate::error::{CallName, Error, Found, Method, NonDeterminism};
 use crate::host::Host;
 use crate::orchestration::{Orchestration, Pending, Step};
-use crate::wire::{Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled, TimerCreated};
+use crate::wire::{
+    Corrupt, Event, EventSent, Span, SubOrchestrationCreated, TaskScheduled, TimerCreated, is_endless_wait,
+};
 
 pub(super) fn task_scheduled<'a, H: Host>(
     this: &mut Orchestration<H>,
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
     let scheduled = TaskScheduled::decode(event.body())?;
+    without_endless_waits(this, event.id);
     let struck = strike(this, event, Method::CallActivity, Some(scheduled.name), || scheduled.input())?;
     this.confirm_execution(event.id, scheduled.execution_id);
     Ok(struck)
@@ -26,11 +29,20 @@ pub(super) fn sub_orchestration_created<'a, H: Host>(
     event: &Event<'a>,
 ) -> Result<Step<'a, H>, Error> {
     let created = SubOrchestrationCreated::decode(event.body())?;
+    without_endless_waits(this, event.id);
     strike(this, event, Method::CallSubOrchestrator, Some(created.name), || created.input())
 }
 
 pub(super) fn timer_created<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
     let fire_at = TimerCreated::decode(event.body())?.fire_at()?;
+    let recorded_wait = this.semantics.every_wait_has_a_timer() && is_endless_wait(event.body())?;
+    if recorded_wait && !stands_for_endless_wait(this, event.id) {
+        // The code that made the history waited here, and today's does not. That changed nothing but an id.
+        return Ok(Step::Continue);
+    }
+    if !recorded_wait {
+        without_endless_waits(this, event.id);
+    }
     let struck = strike(this, event, Method::CreateTimer, None, || Ok(None))?;
     this.confirm_timer(event.id, fire_at);
     Ok(struck)
@@ -41,7 +53,24 @@ pub(super) fn event_sent<'a, H: Host>(
     event: &Event<'a>,
     sent: &EventSent<'a>,
 ) -> Result<Step<'a, H>, Error> {
+    without_endless_waits(this, event.id);
     strike(this, event, Method::SendEvent, Some(sent.name), || Ok(None))
+}
+
+/// Whether the action of this id is a timer of a wait that has no end.
+fn stands_for_endless_wait<H: Host>(this: &Orchestration<H>, id: i32) -> bool {
+    let Some(Action::CreateTimer(timer)) = this.actions.get(id) else { return false };
+    matches!(timer.origin, TimerOrigin::EndlessWait(_))
+}
+
+/// A history may come from an engine whose endless waits have no timers; then another call is confirmed under their id.
+#[inline]
+fn without_endless_waits<H: Host>(this: &mut Orchestration<H>, id: i32) {
+    if this.semantics.every_wait_has_a_timer() {
+        while stands_for_endless_wait(this, id) {
+            this.take_back_wait_timer(id);
+        }
+    }
 }
 
 #[inline]

@@ -37,7 +37,8 @@ fn apply<'a, H: Host>(
         // `completes` leaves these to their timers.
         Ok(Pending::Timer(..) | Pending::RetryTimer(_) | Pending::EventTimer(_)) => return Ok(Step::Continue),
         Ok(Pending::Retryable(mut retry)) => {
-            match retry.policy.next_delay(retry.attempt, failed.error_type()?, retry.first_scheduled, this.now) {
+            let error_type = failed.error_type()?;
+            match retry.policy.next_delay(this.semantics, retry.attempt, error_type, retry.first_scheduled, this.now) {
                 None => {
                     if retry.policy.is_expired(retry.first_scheduled, this.now) {
                         this.give_up(&retry.call);
@@ -58,7 +59,7 @@ fn apply<'a, H: Host>(
                     };
                     retry.attempt += 1;
                     retry.resumes_at = Some(fire_at);
-                    if retry.policy.timeout.is_some() {
+                    if retry.policy.timeout.is_some() && !this.semantics.retry_timeout_counts_pauses() {
                         let failure = failed.failure()?;
                         retry.last_failure = Some(Box::new(LastFailure {
                             message: message(&subject(&this.instance_id), task_id, &failure),

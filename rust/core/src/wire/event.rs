@@ -256,6 +256,11 @@ pub(super) fn read_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
 
 #[cold]
 fn read_any_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
+    read_parts(span).map(|(seconds, nanos)| Timestamp::from_parts(seconds, nanos))
+}
+
+/// The seconds and nanoseconds of a `google.protobuf.Timestamp`.
+pub(super) fn read_parts(span: Span<'_>) -> Result<(i64, i32), Corrupt> {
     const SECONDS: Key = varint_key(1);
     const NANOS: Key = varint_key(2);
     let (mut seconds, mut nanos) = (0, 0);
@@ -268,5 +273,5 @@ fn read_any_timestamp(span: Span<'_>) -> Result<Timestamp, Corrupt> {
             other => reader.skip(other, &[1, 2])?,
         }
     }
-    Ok(Timestamp::from_parts(seconds, nanos))
+    Ok((seconds, nanos))
 }

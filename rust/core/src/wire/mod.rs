@@ -5,12 +5,14 @@
 //! nobody asks for unread. All field numbers that the engine knows stand in this module; the tests hold them against
 //! the generated messages.
 
+mod endless;
 mod event;
 mod payloads;
 mod reader;
 mod request;
 mod usual;
 
+pub(crate) use endless::{NEVER, is_endless_wait};
 pub use event::{Event, EventType};
 pub use payloads::{
     EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, Scheduled, SubOrchestrationCreated,

@@ -3,6 +3,7 @@
 //! A panic inside these properties is the failure; `PROPTEST_CASES` asks for longer runs.
 
 use durabletask_core::Error;
+use durabletask_core::semantics::Semantics;
 use durabletask_core::wire::{Event, EventType, Request, Span, WorkItem};
 use pb::prost::Message;
 use proptest::prelude::*;
@@ -139,6 +140,15 @@ proptest! {
     fn random_messages(request in request(), seed: u64) {
         let turn = play(&work_item(request), |request| wanderer(request, seed)).expect("readable bytes");
         prop_assert!(!matches!(turn.error, Some(Error::Corrupt(_))), "well-formed messages are not corrupt: {:?}", turn.error);
+    }
+
+    #[test]
+    fn under_other_semantics(bytes in rearranged(), request in request(), seed: u64) {
+        for semantics in [Semantics::Dapr1_18, Semantics::Dapr1_19] {
+            play(&bytes, |request| wanderer(request, seed).following(semantics)).expect("readable bytes");
+            play(&bytes, |request| follower(request).following(semantics)).expect("readable bytes");
+            play(&work_item(request.clone()), |request| wanderer(request, seed).following(semantics)).expect("readable bytes");
+        }
     }
 
     #[test]

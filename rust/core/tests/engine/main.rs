@@ -15,6 +15,7 @@ mod outcomes;
 mod recorded;
 mod retries;
 mod routers;
+mod semantics;
 mod sent_events;
 mod stale_completions;
 mod suspension;

@@ -1,6 +1,7 @@
 //! Retries: a timer and the same call again under a new id, until the policy gives up.
 
 use durabletask_core::retry::{Delay, RetryPolicy};
+use durabletask_core::semantics::Semantics;
 use durabletask_core::time::Timestamp;
 use durabletask_core::{ActivityCall, Input};
 
@@ -166,10 +167,10 @@ fn pauses_are_those_of_python() {
     for (first_interval, backoff_coefficient, max_interval, pauses) in cases {
         let policy = RetryPolicy { first_interval, backoff_coefficient, max_interval, max_attempts: 9, ..policy() };
         for (attempt, pause) in (1..).zip(pauses) {
-            let delay = policy.next_delay(attempt, "ValueError", at(0), at(0));
+            let delay = policy.next_delay(Semantics::V0_17, attempt, "ValueError", at(0), at(0));
             assert_eq!(delay, Some(Delay::Micros(pause)), "after attempt {attempt} under {policy:?}");
         }
-        assert_eq!(policy.next_delay(9, "ValueError", at(0), at(0)), None);
+        assert_eq!(policy.next_delay(Semantics::V0_17, 9, "ValueError", at(0), at(0)), None);
     }
 }
 
@@ -178,7 +179,7 @@ fn no_pause_stays_no_pause_however_often_it_is_multiplied() {
     let policy = RetryPolicy { first_interval: 0, backoff_coefficient: 2.0, max_attempts: 5_000, ..policy() };
     for max_interval in [None, Some(SECOND)] {
         let policy = RetryPolicy { max_interval, ..policy.clone() };
-        assert_eq!(policy.next_delay(4_000, "ValueError", at(0), at(0)), Some(Delay::Micros(0)));
+        assert_eq!(policy.next_delay(Semantics::V0_17, 4_000, "ValueError", at(0), at(0)), Some(Delay::Micros(0)));
     }
 }
 

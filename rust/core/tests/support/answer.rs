@@ -209,7 +209,8 @@ impl Answer {
         self
     }
 
-    fn last(mut self, change: impl FnOnce(&mut pb::OrchestratorAction)) -> Self {
+    /// Changes the action told last.
+    pub(crate) fn last(mut self, change: impl FnOnce(&mut pb::OrchestratorAction)) -> Self {
         change(self.response.actions.last_mut().expect("an answer with an action to change"));
         self
     }

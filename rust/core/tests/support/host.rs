@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use durabletask_core::semantics::Semantics;
 use durabletask_core::wire::{Corrupt, Event, Request, Span};
 use durabletask_core::{Error, LastFailure, Notice, Orchestration, Start, Step, Unconfirmed};
 use durabletask_proto as pb;
@@ -16,6 +17,7 @@ use super::script::{Context, Ended, Running, Script, TaskFailed, UNENCODABLE, Va
 pub(crate) struct Player {
     begin: Box<dyn Fn(Context, Option<String>) -> Running>,
     versions: Vec<&'static str>,
+    semantics: Semantics,
 }
 
 /// What came of a turn.
@@ -42,7 +44,11 @@ where
     F: Fn(Context, Option<String>) -> Fut + 'static,
     Fut: Future<Output = Ended> + 'static,
 {
-    Player { begin: Box::new(move |context, input| Box::pin(function(context, input))), versions: Vec::new() }
+    Player {
+        begin: Box::new(move |context, input| Box::pin(function(context, input))),
+        versions: Vec::new(),
+        semantics: Semantics::default(),
+    }
 }
 
 /// Plays a history's new turn with an orchestrator that has no versions.
@@ -58,6 +64,12 @@ impl Player {
     /// Registers the orchestrator under versions, the latest last.
     pub(crate) fn with_versions(mut self, versions: &[&'static str]) -> Self {
         self.versions = versions.to_vec();
+        self
+    }
+
+    /// Follows another release than 0.17.
+    pub(crate) fn following(mut self, semantics: Semantics) -> Self {
+        self.semantics = semantics;
         self
     }
 
@@ -78,6 +90,7 @@ impl Player {
             notices: Vec::new(),
             started: Vec::new(),
         };
+        session.engine.borrow_mut().set_semantics(self.semantics);
         let mut unconfirmed = Vec::new();
         let error = session.play(request, &mut unconfirmed).err();
         let mut engine = session.engine.borrow_mut();

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{ActivityCall, Host, Input, Orchestration, SubOrchestrationCall, Wait};
+use durabletask_core::{ActivityCall, Host, Input, Orchestration, SubOrchestrationCall, Until, Wait};
 
 /// A host whose orchestrators are scripts.
 #[derive(Debug)]
@@ -144,17 +144,17 @@ impl Context {
     }
 
     pub(crate) fn wait(&self, name: &str) -> Task {
-        self.wait_until(name, None)
+        self.wait_until(name, Until::End)
     }
 
     /// The same for so many seconds from now.
     pub(crate) fn wait_for(&self, name: &str, seconds: i64) -> Task {
-        self.wait_until(name, self.now().checked_add(seconds * 1_000_000))
+        self.wait_until(name, self.now().checked_add(seconds * 1_000_000).map_or(Until::End, Until::Time))
     }
 
-    fn wait_until(&self, name: &str, until: Option<Timestamp>) -> Task {
+    fn wait_until(&self, name: &str, until: Until) -> Task {
         let task = Task::default();
-        let wait = self.0.borrow_mut().wait_for_external_event(name, until, task.clone());
+        let wait = self.0.borrow_mut().wait_for_external_event(name, until, None, task.clone());
         match wait {
             Wait::Pending => {}
             Wait::Arrived(payload) => task.settle(Ok(payload.map(String::from))),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use durabletask_core::retry::RetryPolicy;
+use durabletask_core::semantics::Semantics;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{HistoryPropagationScope, Name};
+use durabletask_core::{HistoryPropagationScope, Name, Until};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
@@ -86,7 +88,11 @@ pub(super) fn retry_policy(policy: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
 /// How much of its history a call hands on: a `durabletask.task.HistoryPropagation`, which is the protocol's number.
 pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HistoryPropagationScope>> {
     let Some(scope) = scope else { return Ok(None) };
-    let number = scope.extract::<i32>().ok().filter(|_| !scope.is_instance_of::<PyBool>());
+    let number = match scope.getattr_opt(intern!(scope.py(), "value"))? {
+        // A member of an enumeration, of this package or of another.
+        Some(value) => value.extract::<i32>().ok(),
+        None => scope.extract::<i32>().ok().filter(|_| !scope.is_instance_of::<PyBool>()),
+    };
     match number.and_then(|number| HistoryPropagationScope::try_from(number).ok()) {
         Some(scope) => Ok(Some(scope)),
         None => Err(PyTypeError::new_err(format!(
@@ -107,6 +113,34 @@ pub(super) fn fire_time(fire_at: &Bound<'_, PyAny>, now: Timestamp, method: &str
         return Err(PyTypeError::new_err(format!("{method} takes a datetime or a timedelta, found {found}")));
     }
     timestamp(fire_at)
+}
+
+/// How long to wait for an event, and what to say when the time is over, where Dapr's engines have words of their own: in
+/// them, a negative delay is none.
+pub(super) fn event_timeout(
+    name: &str,
+    timeout: Option<&Bound<'_, PyAny>>,
+    now: Timestamp,
+    semantics: Semantics,
+) -> PyResult<(Until, Option<Box<str>>)> {
+    let Some(timeout) = timeout else { return Ok((Until::End, None)) };
+    let until = |timeout| fire_time(timeout, now, "wait_for_external_event").map(Until::Time);
+    if !semantics.every_wait_has_a_timer() {
+        return Ok((until(timeout)?, None));
+    }
+    let name = PyString::new(timeout.py(), name).repr()?;
+    let delay = timeout.cast::<PyDelta>().ok().map(micros);
+    Ok(match delay {
+        Some(0) => {
+            let message = format!("Wait for external event {name} canceled immediately due to zero timeout");
+            (Until::Now, Some(message.into()))
+        }
+        Some(..0) => (Until::End, None),
+        _ => {
+            let message = format!("Timed out after {} waiting for external event {name}", timeout.repr()?);
+            (until(timeout)?, Some(message.into()))
+        }
+    })
 }
 
 /// A point in time; UTC, if it does not say otherwise.

@@ -309,10 +309,13 @@ impl RuntimeContext {
     ) -> PyResult<Bound<'py, Task>> {
         let py = name.py();
         let name = convert::text(name, "wait_for_external_event: the event's name")?;
-        let now = self.lock(py).orchestration.now();
-        let until = timeout.map(|timeout| convert::fire_time(timeout, now, "wait_for_external_event")).transpose()?;
+        let (now, semantics) = {
+            let state = self.lock(py);
+            (state.orchestration.now(), state.orchestration.semantics())
+        };
+        let (until, message) = convert::event_timeout(name, timeout, now, semantics)?;
         let task = new_task(py, TaskClass::Completable)?;
-        let wait = self.lock(py).orchestration.wait_for_external_event(name, until, task.clone().unbind());
+        let wait = self.lock(py).orchestration.wait_for_external_event(name, until, message, task.clone().unbind());
         match wait {
             Wait::Pending => {}
             Wait::Arrived(payload) => {

@@ -12,7 +12,7 @@ use pb::orchestrator_action::OrchestratorActionType;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::executor::respond;
+use super::executor::{named, respond};
 use super::log::Log;
 use super::recorded::{Recorded, Unreadable};
 use super::stalled::Mismatch;
@@ -20,6 +20,7 @@ use super::surroundings::OwnContext;
 use super::turn::{Stop, Turn};
 use super::{failures, python};
 use crate::context::RuntimeContext;
+use crate::tasks::Following;
 
 /// `(kind, message, event_index, event_id, where the orchestrator stands)`; `kind` is "non-deterministic" or "failed".
 type Finding = (&'static str, String, Option<usize>, Option<i32>, Option<String>);
@@ -28,16 +29,21 @@ type Finding = (&'static str, String, Option<usize>, Option<i32>, Option<String>
 type Checked = (String, String, usize, Option<Finding>);
 
 /// Replays a serialized `GetInstanceHistoryResponse`, `OrchestratorRequest` or `WorkItem` with the code of `registry`.
-/// `new_context(instance_id)` makes the context. Bytes that are no history raise `HistoryFormatError`.
+/// `new_context(instance_id)` makes the context; `semantics` names the release that is followed. Bytes that are no history raise `HistoryFormatError`.
 #[pyfunction]
+#[pyo3(signature = (registry, new_context, data, semantics="0.17"))]
 pub(super) fn check_history(
     registry: &Bound<'_, PyAny>,
     new_context: &Bound<'_, PyAny>,
     data: &Bound<'_, PyBytes>,
+    semantics: &str,
 ) -> PyResult<Checked> {
     let py = data.py();
+    let semantics = named(semantics)?;
+    let _following = Following::release(semantics);
     let history = Recorded::decode(data.as_bytes()).map_err(|error| format_error(py, error))?;
     let context = new_context.call1((PyString::new(py, &history.instance_id),))?.cast_into::<RuntimeContext>()?;
+    context.get().lock(py).orchestration.set_semantics(semantics);
     let log = Log::new(py.None().into_bound(py));
     let turn = Turn::new(registry, &log, context.clone(), OwnContext::of_the_thread(py)?);
     let entered = turn.enter()?;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use durabletask_core::semantics::Semantics;
 use durabletask_core::wire::{Corrupt, Request, Span, WorkItem, complete_request};
 use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
 use durabletask_proto::OrchestratorResponse;
@@ -18,6 +19,7 @@ use super::turn::{Execution, Stop, Turn};
 use super::{failures, payload, python};
 use crate::context::RuntimeContext;
 use crate::gil;
+use crate::tasks::Following;
 
 /// Runs orchestrators: `OrchestratorRequest` bytes in, `OrchestratorResponse` bytes out.
 ///
@@ -31,6 +33,8 @@ use crate::gil;
 ///
 /// `on_mismatch="stall"` raises `Stalled` where "fail" fails an instance that the code does not fit, or for which there is
 /// no orchestrator. A turn that takes more than `long_turn` seconds is logged as a warning.
+///
+/// `semantics` names the release whose decisions are followed.
 #[pyclass(frozen, module = "durabletask._core")]
 pub(crate) struct Executor {
     registry: Py<PyAny>,
@@ -41,6 +45,7 @@ pub(crate) struct Executor {
     stalls: bool,
     /// A turn that takes longer is worth a warning.
     long_turn: Duration,
+    semantics: Semantics,
 }
 
 /// Why a request has no answer of its own.
@@ -71,8 +76,9 @@ impl Executor {
     #[new]
     #[pyo3(signature = (
         registry, logger=None, context_class=None, *, replay_cache=None, context=None, on_mismatch="fail",
-        long_turn=2.0
+        long_turn=2.0, semantics="0.17"
     ))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of a Python class")]
     fn new(
         py: Python<'_>,
         registry: Py<PyAny>,
@@ -82,6 +88,7 @@ impl Executor {
         context: Option<&Bound<'_, PyAny>>,
         on_mismatch: &str,
         long_turn: f64,
+        semantics: &str,
     ) -> PyResult<Self> {
         let none = || py.None();
         let stalls = match on_mismatch {
@@ -93,6 +100,7 @@ impl Executor {
             }
         };
         Ok(Self {
+            semantics: named(semantics)?,
             registry,
             logger: logger.unwrap_or_else(none),
             context_class: context_class.unwrap_or_else(none),
@@ -278,6 +286,7 @@ impl Executor {
                 (Turn::new(registry, &log, self.new_context(py, request.instance_id)?, variables), 0)
             }
         };
+        let _following = Following::release(self.semantics);
         let context = turn.context().clone();
         context.get().set_propagated_history(py, request.propagated_history.map(|history| history.bytes));
         let began = Instant::now();
@@ -324,8 +333,18 @@ impl Executor {
         } else {
             class.call1((instance_id,))?
         };
-        Ok(context.cast_into::<RuntimeContext>()?)
+        let context = context.cast_into::<RuntimeContext>()?;
+        context.get().lock(py).orchestration.set_semantics(self.semantics);
+        Ok(context)
     }
+}
+
+/// The semantics of this name.
+pub(super) fn named(name: &str) -> PyResult<Semantics> {
+    Semantics::named(name).ok_or_else(|| {
+        let known: Vec<_> = Semantics::names().map(|known| format!("'{known}'")).collect();
+        PyValueError::new_err(format!("semantics must be one of {}; found '{name}'", known.join(", ")))
+    })
 }
 
 fn decode<'a>(py: Python<'_>, request: Span<'a>) -> Result<Request<'a>, Corrupt> {

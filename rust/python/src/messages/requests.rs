@@ -23,10 +23,17 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_get_work_items_request, module)?)
 }
 
+/// Says that a request is for another app; the sidecar itself adds which one it comes from.
+fn router_to(app_id: String) -> proto::TaskRouter {
+    proto::TaskRouter { target_app_id: Some(app_id), ..Default::default() }
+}
+
 #[pyfunction]
 #[pyo3(signature = (
-    instance_id, name, *, input=None, start_at_micros=None, reuse_id_policy=None, trace_context=None
+    instance_id, name, *, input=None, start_at_micros=None, reuse_id_policy=None, trace_context=None,
+    unique_instance_id=false, app_id=None
 ))]
+#[allow(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn encode_create_instance_request(
     py: Python<'_>,
     instance_id: String,
@@ -35,6 +42,8 @@ fn encode_create_instance_request(
     start_at_micros: Option<i64>,
     reuse_id_policy: Option<(Vec<i32>, i32)>,
     trace_context: Option<(String, Option<String>)>,
+    unique_instance_id: bool,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request = proto::CreateInstanceRequest {
         instance_id,
@@ -50,69 +59,82 @@ fn encode_create_instance_request(
             span_id: String::new(),
             trace_state,
         }),
+        enforce_unique_instance_id: unique_instance_id,
+        router: app_id.map(router_to),
         ..Default::default()
     };
     encode(py, &request)
 }
 
 #[pyfunction]
+#[pyo3(signature = (instance_id, fetch_payloads, *, app_id=None))]
 fn encode_get_instance_request(
     py: Python<'_>,
     instance_id: String,
     fetch_payloads: bool,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::GetInstanceRequest { instance_id, get_inputs_and_outputs: fetch_payloads, router: None };
+    let request = proto::GetInstanceRequest {
+        instance_id,
+        get_inputs_and_outputs: fetch_payloads,
+        router: app_id.map(router_to),
+    };
     encode(py, &request)
 }
 
 #[pyfunction]
-#[pyo3(signature = (instance_id, name, input=None))]
+#[pyo3(signature = (instance_id, name, input=None, *, app_id=None))]
 fn encode_raise_event_request(
     py: Python<'_>,
     instance_id: String,
     name: String,
     input: Option<String>,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::RaiseEventRequest { instance_id, name, input, router: None };
+    let request = proto::RaiseEventRequest { instance_id, name, input, router: app_id.map(router_to) };
     encode(py, &request)
 }
 
 #[pyfunction]
-#[pyo3(signature = (instance_id, output=None, *, recursive))]
+#[pyo3(signature = (instance_id, output=None, *, recursive, app_id=None))]
 fn encode_terminate_request(
     py: Python<'_>,
     instance_id: String,
     output: Option<String>,
     recursive: bool,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::TerminateRequest { instance_id, output, recursive, router: None };
+    let request = proto::TerminateRequest { instance_id, output, recursive, router: app_id.map(router_to) };
     encode(py, &request)
 }
 
 #[pyfunction]
-fn encode_suspend_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::SuspendRequest { instance_id, reason: None, router: None };
+#[pyo3(signature = (instance_id, *, app_id=None))]
+fn encode_suspend_request(py: Python<'_>, instance_id: String, app_id: Option<String>) -> PyResult<Bound<'_, PyBytes>> {
+    let request = proto::SuspendRequest { instance_id, reason: None, router: app_id.map(router_to) };
     encode(py, &request)
 }
 
 #[pyfunction]
-fn encode_resume_request(py: Python<'_>, instance_id: String) -> PyResult<Bound<'_, PyBytes>> {
-    let request = proto::ResumeRequest { instance_id, reason: None, router: None };
+#[pyo3(signature = (instance_id, *, app_id=None))]
+fn encode_resume_request(py: Python<'_>, instance_id: String, app_id: Option<String>) -> PyResult<Bound<'_, PyBytes>> {
+    let request = proto::ResumeRequest { instance_id, reason: None, router: app_id.map(router_to) };
     encode(py, &request)
 }
 
 #[pyfunction]
-#[pyo3(signature = (instance_id, *, recursive, force=None))]
+#[pyo3(signature = (instance_id, *, recursive, force=None, app_id=None))]
 fn encode_purge_instances_request(
     py: Python<'_>,
     instance_id: String,
     recursive: bool,
     force: Option<bool>,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request = proto::PurgeInstancesRequest {
         recursive,
         force,
-        router: None,
+        router: app_id.map(router_to),
         request: Some(PurgeTarget::InstanceId(instance_id)),
     };
     encode(py, &request)
@@ -120,8 +142,10 @@ fn encode_purge_instances_request(
 
 #[pyfunction]
 #[pyo3(signature = (
-    instance_id, event_id, *, new_instance_id=None, input=None, overwrite_input=false, new_child_instance_id=None
+    instance_id, event_id, *, new_instance_id=None, input=None, overwrite_input=false, new_child_instance_id=None,
+    app_id=None
 ))]
+#[allow(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn encode_rerun_request(
     py: Python<'_>,
     instance_id: String,
@@ -130,6 +154,7 @@ fn encode_rerun_request(
     input: Option<String>,
     overwrite_input: bool,
     new_child_instance_id: Option<String>,
+    app_id: Option<String>,
 ) -> PyResult<Bound<'_, PyBytes>> {
     let request = proto::RerunWorkflowFromEventRequest {
         source_instance_id: instance_id,
@@ -138,7 +163,7 @@ fn encode_rerun_request(
         input,
         overwrite_input,
         new_child_workflow_instance_id: new_child_instance_id,
-        router: None,
+        router: app_id.map(router_to),
     };
     encode(py, &request)
 }

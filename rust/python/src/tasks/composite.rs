@@ -1,6 +1,9 @@
 //! `when_all` and `when_any`.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use durabletask_core::semantics::Semantics;
 
 use pyo3::exceptions::{PyRecursionError, PyTypeError};
 use pyo3::prelude::*;
@@ -12,6 +15,30 @@ use crate::gil::SetOnce;
 
 /// Composites in composites, at most: their state is found by recursion.
 const MAX_DEPTH: usize = 200;
+
+thread_local! {
+    /// Whether `when_all` waits for all, in the orchestration whose code this thread runs.
+    static WAITS_FOR_ALL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While this lives, composites that the thread makes are those of a release.
+#[derive(Debug)]
+pub(crate) struct Following {
+    before: bool,
+}
+
+impl Following {
+    #[must_use]
+    pub(crate) fn release(semantics: Semantics) -> Self {
+        Self { before: WAITS_FOR_ALL.replace(semantics.when_all_waits_for_all()) }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        WAITS_FOR_ALL.set(self.before);
+    }
+}
 
 /// A task made of tasks.
 #[derive(Debug)]
@@ -30,6 +57,9 @@ enum Rule {
         cursor: AtomicUsize,
         /// `FAILURES` when the children were last searched for one.
         failures_seen: AtomicU64,
+        waits_for_all: bool,
+        /// The first in the list that had failed before the question was asked.
+        failed_before: Option<usize>,
     },
     Any {
         done: SetOnce<AnyDone>,
@@ -62,9 +92,19 @@ impl Composite {
     }
 
     fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        let rule =
-            Rule::All { done: SetOnce::new(), cursor: AtomicUsize::new(0), failures_seen: AtomicU64::new(u64::MAX) };
-        Self::task(children(tasks)?, rule)
+        let py = tasks.py();
+        let children = children(tasks)?;
+        let waits_for_all = WAITS_FOR_ALL.get();
+        let has_failed = |child: &Py<Task>| child.get().stamp(py).is_some() && child.get().failure(py).is_some();
+        let failed_before = if waits_for_all { children.iter().position(has_failed) } else { None };
+        let rule = Rule::All {
+            done: SetOnce::new(),
+            cursor: AtomicUsize::new(0),
+            failures_seen: AtomicU64::new(u64::MAX),
+            waits_for_all,
+            failed_before,
+        };
+        Self::task(children, rule)
     }
 
     fn any(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
@@ -88,9 +128,12 @@ impl Composite {
     /// When the composite completed. A stamp tells it exactly, however late it is asked for.
     pub(super) fn stamp(&self, py: Python<'_>) -> Option<u64> {
         match &self.rule {
-            Rule::All { done, cursor, failures_seen } => {
+            Rule::All { done, cursor, failures_seen, waits_for_all, failed_before } => {
                 let found = done.get(py).map(|done| done.stamp);
-                found.or_else(|| self.look_for_all(py, done, cursor, failures_seen))
+                found.or_else(|| match (waits_for_all, failed_before) {
+                    (true, failed_before) => self.wait_for_all(py, done, cursor, *failed_before),
+                    (false, _) => self.look_for_all(py, done, cursor, failures_seen),
+                })
             }
             Rule::Any { done, completions_seen } => {
                 let found = done.get(py).map(|done| done.stamp);
@@ -113,6 +156,25 @@ impl Composite {
                 return Some(done.get_or_set(py, AllDone { stamp, failed: Some(index) }).stamp);
             }
         }
+        let last = self.last_completed(py, cursor)?;
+        Some(done.get_or_set(py, AllDone { stamp: last, failed: None }).stamp)
+    }
+
+    fn wait_for_all(
+        &self,
+        py: Python<'_>,
+        done: &SetOnce<AllDone>,
+        cursor: &AtomicUsize,
+        failed_before: Option<usize>,
+    ) -> Option<u64> {
+        let last = self.last_completed(py, cursor)?;
+        let first_failed = || self.first_completed(py, |child| child.failure(py).is_some()).map(|(_, index)| index);
+        let failed = failed_before.or_else(first_failed);
+        Some(done.get_or_set(py, AllDone { stamp: last, failed }).stamp)
+    }
+
+    /// When the last child completed; `None` while there is one that has not.
+    fn last_completed(&self, py: Python<'_>, cursor: &AtomicUsize) -> Option<u64> {
         let mut next = cursor.load(Ordering::Relaxed);
         while let Some(child) = self.children.get(next) {
             if child.get().stamp(py).is_none() {
@@ -121,8 +183,7 @@ impl Composite {
             }
             next += 1;
         }
-        let last = self.children.iter().filter_map(|child| child.get().stamp(py)).max();
-        Some(done.get_or_set(py, AllDone { stamp: last.unwrap_or(0), failed: None }).stamp)
+        Some(self.children.iter().filter_map(|child| child.get().stamp(py)).max().unwrap_or(0))
     }
 
     fn look_for_any(&self, py: Python<'_>, done: &SetOnce<AnyDone>, seen: &AtomicU64) -> Option<u64> {
@@ -218,7 +279,8 @@ impl CompositeTask {
     }
 }
 
-/// Completes when all its tasks have completed, or as soon as one has failed.
+/// Completes when all its tasks have completed, or as soon as one has failed; in the semantics of Dapr 1.19 it fails when
+/// all have ended.
 #[pyclass(frozen, subclass, generic, extends = CompositeTask, module = "durabletask.task")]
 #[derive(Debug)]
 pub(crate) struct WhenAllTask;

@@ -16,6 +16,7 @@ use crate::engine::failures::Failure;
 use crate::gil::SetOnce;
 use awaiter::TaskAwaiter;
 use composite::Composite;
+pub(crate) use composite::Following;
 
 /// Orders completions: of two tasks, the one that completed first has the lower stamp. One count for the process is
 /// enough, since stamps are only compared inside an orchestration.

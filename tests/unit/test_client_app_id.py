@@ -1,0 +1,89 @@
+"""Calls of both clients that are for another app than the sidecar's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from durabletask.aio import AsyncTaskHubGrpcClient
+from durabletask.client import TaskHubGrpcClient
+
+from support import messages, wire
+from support.fake_sidecar import FakeSidecar
+
+# The client's method and its arguments; the sidecar's method, and its request.
+CALLS: list[tuple[str, tuple[Any, ...], str, str]] = [
+    ("schedule_new_orchestration", ("name",), "StartInstance", "CreateInstanceRequest"),
+    ("get_orchestration_state", ("id",), "GetInstance", "GetInstanceRequest"),
+    ("wait_for_orchestration_start", ("id",), "WaitForInstanceStart", "GetInstanceRequest"),
+    (
+        "wait_for_orchestration_completion",
+        ("id",),
+        "WaitForInstanceCompletion",
+        "GetInstanceRequest",
+    ),
+    ("raise_orchestration_event", ("id", "event"), "RaiseEvent", "RaiseEventRequest"),
+    ("terminate_orchestration", ("id",), "TerminateInstance", "TerminateRequest"),
+    ("suspend_orchestration", ("id",), "SuspendInstance", "SuspendRequest"),
+    ("resume_orchestration", ("id",), "ResumeInstance", "ResumeRequest"),
+    ("purge_orchestration", ("id",), "PurgeInstances", "PurgeInstancesRequest"),
+    (
+        "rerun_orchestration",
+        ("id", 1),
+        "RerunWorkflowFromEvent",
+        "RerunWorkflowFromEventRequest",
+    ),
+]
+
+
+@pytest.fixture
+def sidecar() -> Iterator[FakeSidecar]:
+    with FakeSidecar() as sidecar:
+        yield sidecar
+
+
+def called(kind: str, address: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    if kind == "sync":
+        with TaskHubGrpcClient(host_address=address) as client:
+            return getattr(client, method)(*args, **kwargs)
+
+    async def call() -> Any:
+        async with AsyncTaskHubGrpcClient(host_address=address) as client:
+            return await getattr(client, method)(*args, **kwargs)
+
+    return asyncio.run(call())
+
+
+def requested(
+    sidecar: FakeSidecar, kind: str, call: tuple[str, tuple[Any, ...], str, str], **kwargs: Any
+) -> Any:
+    method, args, theirs, message = call
+    seen: list[bytes] = []
+
+    def answer(request: bytes, _: Any) -> bytes:
+        seen.append(request)
+        return wire.message((1, "id")) if message.startswith(("Create", "Rerun")) else b""
+
+    sidecar.handlers[theirs] = answer
+    called(kind, sidecar.address, method, *args, **kwargs)
+    return getattr(messages, message).FromString(seen[0])
+
+
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[2])
+def test_a_call_names_the_app_it_is_for(
+    sidecar: FakeSidecar, kind: str, call: tuple[str, tuple[Any, ...], str, str]
+) -> None:
+    request = requested(sidecar, kind, call, app_id="other")
+    assert request.router.targetAppID == "other"
+    assert not request.router.sourceAppID, "the sidecar says where a call comes from"
+    assert not requested(sidecar, kind, call, app_id=None).HasField("router")
+
+
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+def test_a_start_may_insist_on_an_id_that_nothing_had(sidecar: FakeSidecar, kind: str) -> None:
+    assert requested(sidecar, kind, CALLS[0], unique_instance_id=True).enforceUniqueInstanceId
+    assert not requested(sidecar, kind, CALLS[0]).enforceUniqueInstanceId
