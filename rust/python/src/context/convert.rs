@@ -5,13 +5,14 @@ use std::sync::Arc;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::semantics::Semantics;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{HistoryPropagationScope, Name, Until};
+use durabletask_core::{HistoryPropagationScope, Until};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
 
+use super::Named;
 use crate::engine::python;
 
 /// How many functions and policies a context remembers; few orchestrators call more.
@@ -24,15 +25,15 @@ pub(super) struct Memory<T> {
     oldest: usize,
 }
 
-impl<T: Clone> Memory<T> {
+impl<T> Memory<T> {
     pub(super) fn new() -> Self {
         Self { entries: Vec::new(), oldest: 0 }
     }
 
     #[inline]
-    pub(super) fn get(&self, object: &Bound<'_, PyAny>) -> Option<T> {
+    pub(super) fn get(&self, object: &Bound<'_, PyAny>) -> Option<&T> {
         let found = self.entries.iter().find(|(known, _)| known.is(object));
-        found.map(|(_, value)| value.clone())
+        found.map(|(_, value)| value)
     }
 
     /// Remembers a value; returns what is forgotten for it, to be dropped when no lock is held.
@@ -50,12 +51,12 @@ impl<T: Clone> Memory<T> {
 }
 
 /// The name that an activity or orchestrator is registered under: text as it is, else the function's name.
-pub(super) fn name_of(function: &Bound<'_, PyAny>) -> PyResult<Name> {
-    if let Ok(name) = function.cast::<PyString>() {
-        return Ok(name.to_str()?.into());
-    }
-    let name = python::GET_NAME.get(function.py())?.call1((function,))?;
-    Ok(name.cast::<PyString>()?.to_str()?.into())
+pub(super) fn name_of(function: &Bound<'_, PyAny>) -> PyResult<Named> {
+    let text = match function.cast::<PyString>() {
+        Ok(text) => plain(text),
+        Err(_) => python::GET_NAME.get(function.py())?.call1((function,))?.cast_into::<PyString>()?,
+    };
+    Ok(Named { name: text.to_str()?.into(), text: text.unbind() })
 }
 
 /// A `durabletask.task.RetryPolicy`, read through its public properties.
@@ -181,6 +182,14 @@ fn micros(delta: &Bound<'_, PyDelta>) -> i64 {
 
 pub(super) fn class_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "an object".to_owned(), |name| name.to_string())
+}
+
+/// The text as an object that can hold nothing else.
+pub(super) fn plain<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
+    if text.is_exact_instance_of::<PyString>() {
+        return text.clone();
+    }
+    text.to_str().map_or_else(|_| text.clone(), |characters| PyString::new(text.py(), characters))
 }
 
 /// Text that a method asks for.

@@ -1,6 +1,7 @@
 //! The context that orchestrators are handed: the engine's calls, with Python's arguments.
 
 mod convert;
+mod methods;
 
 use std::cell::RefMut;
 use std::sync::Arc;
@@ -9,16 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::wire::Span;
-use durabletask_core::{ActivityCall, Host, Input, Name, Orchestration, SubOrchestrationCall, Wait};
-use pyo3::exceptions::{PyDeprecationWarning, PyValueError};
+use durabletask_core::{Host, Input, Name, Orchestration};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyString};
 
 use crate::engine::Stop;
-use crate::engine::failures::Failure;
-use crate::engine::{payload, python};
+use crate::engine::payload;
 use crate::gil::{Guarded, SetOnce};
-use crate::tasks::{Task, TaskClass, new_task};
+use crate::tasks::Task;
 use convert::Memory;
 
 /// What the engine keeps for Python.
@@ -46,9 +45,22 @@ pub(crate) struct RuntimeContext {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) orchestration: Orchestration<PythonHost>,
-    names: Memory<Name>,
+    names: Memory<Named>,
     policies: Memory<Arc<RetryPolicy>>,
     propagated: Option<Propagated>,
+}
+
+/// What is called: its name for the engine, and for its tasks.
+#[derive(Debug)]
+struct Named {
+    name: Name,
+    text: Py<PyString>,
+}
+
+impl Named {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { name: Name::clone(&self.name), text: self.text.clone_ref(py) }
+    }
 }
 
 /// The histories that the instance was handed: a serialized `PropagatedHistory`, and its length; decoded once asked for.
@@ -124,23 +136,24 @@ impl RuntimeContext {
         self.lock(py).propagated.as_ref().map_or(0, |propagated| propagated.bytes)
     }
 
-    /// Locks the engine for a call of `function`, whose name comes along.
-    fn lock_for(&self, function: &Bound<'_, PyAny>) -> PyResult<(RefMut<'_, State>, Name)> {
+    /// The name of `function`, and the id that the next call will have.
+    fn named(&self, function: &Bound<'_, PyAny>) -> PyResult<(Named, i32)> {
         let py = function.py();
         let state = self.lock(py);
-        if let Some(name) = state.names.get(function) {
-            return Ok((state, name));
+        let id = state.orchestration.sequence().saturating_add(1);
+        if let Some(named) = state.names.get(function) {
+            return Ok((named.clone_ref(py), id));
         }
         drop(state);
-        let name = convert::name_of(function)?;
-        let forgotten = self.lock(py).names.insert(function, name.clone());
+        let named = convert::name_of(function)?;
+        let forgotten = self.lock(py).names.insert(function, named.clone_ref(py));
         drop(forgotten);
-        Ok((self.lock(py), name))
+        Ok((named, id))
     }
 
     fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
         let Some(policy) = policy else { return Ok(None) };
-        let known = self.lock(policy.py()).policies.get(policy);
+        let known = self.lock(policy.py()).policies.get(policy).map(Arc::clone);
         if known.is_some() {
             return Ok(known);
         }
@@ -167,238 +180,6 @@ impl RuntimeContext {
     fn counted<T>(&self, py: Python<'_>, method: Method, make: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
         make().inspect_err(|_| self.lock(py).orchestration.reject_call(method))
     }
-}
-
-#[pymethods]
-impl RuntimeContext {
-    #[new]
-    fn new(instance_id: &Bound<'_, PyString>) -> PyResult<Self> {
-        Ok(Self {
-            instance_id: instance_id.clone().unbind(),
-            replaying: AtomicBool::new(true),
-            reader: SetOnce::new(),
-            state: Guarded::new(State {
-                orchestration: Orchestration::new(instance_id.to_str()?),
-                names: Memory::new(),
-                policies: Memory::new(),
-                propagated: None,
-            }),
-        })
-    }
-
-    /// Has payloads read by `reader(text)`; orchestrators are then handed the text of their input. To be called once, before
-    /// the orchestrator starts.
-    fn _read_payloads_with(&self, py: Python<'_>, reader: Py<PyAny>) {
-        let _ = self.reader.set(py, reader);
-    }
-
-    #[getter]
-    fn instance_id(&self, py: Python<'_>) -> Py<PyString> {
-        self.instance_id.clone_ref(py)
-    }
-
-    /// The application this orchestration runs in; `None` before it has started.
-    #[getter]
-    fn app_id(&self, py: Python<'_>) -> Option<String> {
-        self.lock(py).orchestration.app_id().map(str::to_owned)
-    }
-
-    #[getter]
-    fn current_utc_datetime<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let now = self.lock(py).orchestration.now();
-        convert::datetime(py, now)
-    }
-
-    /// Tests set the clock; in a turn the history does.
-    #[setter]
-    fn set_current_utc_datetime(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = value.py();
-        let now = convert::timestamp(value)?;
-        self.lock(py).orchestration.set_now(now);
-        Ok(())
-    }
-
-    #[getter]
-    fn is_replaying(&self) -> bool {
-        self.replaying.load(Ordering::Relaxed)
-    }
-
-    fn set_custom_status(&self, py: Python<'_>, custom_status: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let encode = |status: Bound<'_, PyAny>| {
-            if let Ok(text) = status.cast::<PyString>() {
-                return text.to_str().map(str::to_owned);
-            }
-            let message =
-                c"set_custom_status takes a string; anything else is encoded as JSON for now, and will be refused \
-                            in a future version: pass json.dumps(value)";
-            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), message, 1)?;
-            payload::encode(&status)
-        };
-        let status = custom_status.map(encode).transpose()?;
-        self.lock(py).orchestration.set_custom_status(status);
-        Ok(())
-    }
-
-    fn create_timer<'py>(&self, fire_at: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Task>> {
-        let py = fire_at.py();
-        self.counted(py, Method::CreateTimer, || {
-            let now = self.lock(py).orchestration.now();
-            let fire_at = convert::fire_time(fire_at, now, "create_timer")?;
-            let task = new_task(py, TaskClass::Timer)?;
-            self.lock(py).orchestration.create_timer(fire_at, task.clone().unbind());
-            Ok(task)
-        })
-    }
-
-    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None, propagation=None))]
-    fn call_activity<'py>(
-        &self,
-        activity: &Bound<'py, PyAny>,
-        input: Option<Bound<'py, PyAny>>,
-        retry_policy: Option<&Bound<'py, PyAny>>,
-        app_id: Option<&str>,
-        propagation: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Task>> {
-        let py = activity.py();
-        self.counted(py, Method::CallActivity, || {
-            let policy = self.policy_of(retry_policy)?;
-            let propagation = convert::propagation(propagation)?;
-            let input = self.input(input)?;
-            let task = new_task(py, class_of_call(policy.as_ref()))?;
-            let handle = task.clone().unbind();
-            let (mut state, name) = self.lock_for(activity)?;
-            let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation };
-            state.orchestration.call_activity(call, policy, handle);
-            Ok(task)
-        })
-    }
-
-    #[pyo3(signature = (
-        orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None, propagation=None
-    ))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of a Python method")]
-    fn call_sub_orchestrator<'py>(
-        &self,
-        orchestrator: &Bound<'py, PyAny>,
-        input: Option<Bound<'py, PyAny>>,
-        instance_id: Option<&str>,
-        retry_policy: Option<&Bound<'py, PyAny>>,
-        app_id: Option<&str>,
-        propagation: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Task>> {
-        let py = orchestrator.py();
-        self.counted(py, Method::CallSubOrchestrator, || {
-            let policy = self.policy_of(retry_policy)?;
-            let propagation = convert::propagation(propagation)?;
-            let input = self.input(input)?;
-            let task = new_task(py, class_of_call(policy.as_ref()))?;
-            let handle = task.clone().unbind();
-            let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
-            let (mut state, name) = self.lock_for(orchestrator)?;
-            let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation };
-            state.orchestration.call_sub_orchestration(call, policy, handle);
-            Ok(task)
-        })
-    }
-
-    #[pyo3(signature = (name, *, timeout=None))]
-    fn wait_for_external_event<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        timeout: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, Task>> {
-        let py = name.py();
-        let name = convert::text(name, "wait_for_external_event: the event's name")?;
-        let (now, semantics) = {
-            let state = self.lock(py);
-            (state.orchestration.now(), state.orchestration.semantics())
-        };
-        let (until, message) = convert::event_timeout(name, timeout, now, semantics)?;
-        let task = new_task(py, TaskClass::Completable)?;
-        let wait = self.lock(py).orchestration.wait_for_external_event(name, until, message, task.clone().unbind());
-        match wait {
-            Wait::Pending => {}
-            Wait::Arrived(payload) => {
-                let value = self.read(py, payload.as_deref())?;
-                task.get().set_result(py, value.unbind())?;
-            }
-            Wait::TimedOut(message) => task.get().set_failure(py, Failure::TimedOut { message })?,
-        }
-        Ok(task)
-    }
-
-    /// Raises an external event on another instance, and does not wait for anything.
-    #[pyo3(signature = (instance_id, name, *, data=None))]
-    fn send_event(
-        &self,
-        instance_id: &Bound<'_, PyAny>,
-        name: &Bound<'_, PyAny>,
-        data: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let py = name.py();
-        self.counted(py, Method::SendEvent, || {
-            let instance_id = convert::text(instance_id, "send_event: the instance's id")?;
-            let name = convert::text(name, "send_event: the event's name")?;
-            let data = self.input(data)?;
-            if instance_id.is_empty() {
-                return Err(PyValueError::new_err("send_event needs the id of an instance, found ''"));
-            }
-            self.lock(py).orchestration.send_event(instance_id.into(), name.into(), data);
-            Ok(())
-        })
-    }
-
-    /// The histories that whoever started this instance lets it see; `None` if there are none.
-    fn get_propagated_history(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let serialized = match &self.lock(py).propagated {
-            None => return Ok(None),
-            Some(Propagated { decoded: Some(decoded), .. }) => return Ok(Some(decoded.clone_ref(py))),
-            Some(Propagated { serialized, .. }) => serialized.clone_ref(py),
-        };
-        let decoded = python::DECODE_PROPAGATED_HISTORY.get(py)?.call1((serialized,))?.unbind();
-        if let Some(propagated) = &mut self.lock(py).propagated {
-            propagated.decoded = Some(decoded.clone_ref(py));
-        }
-        Ok(Some(decoded))
-    }
-
-    #[pyo3(signature = (new_input, *, save_events=false))]
-    fn continue_as_new(&self, py: Python<'_>, new_input: Option<Py<PyAny>>, save_events: bool) {
-        // The engine may have no use for the input; the last that lets go of it must be somebody who holds no lock.
-        let held = new_input.as_ref().map(|input| input.clone_ref(py));
-        let input = new_input.map_or(Input::None, Input::Deferred);
-        self.lock(py).orchestration.continue_as_new(input, save_events);
-        drop(held);
-    }
-
-    fn is_patched(&self, py: Python<'_>, patch_name: &str) -> bool {
-        self.lock(py).orchestration.is_patched(patch_name)
-    }
-
-    fn uuid4<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let bytes = {
-            let orchestration = &mut self.lock(py).orchestration;
-            let seed = orchestration.next_guid();
-            seed.bytes(orchestration.instance_id())
-        };
-        let arguments = PyDict::new(py);
-        arguments.set_item("bytes", PyBytes::new(py, &bytes))?;
-        python::UUID.get(py)?.call((), Some(&arguments))
-    }
-
-    /// The id of the last action, or 0: which call got which id.
-    #[getter]
-    fn _last_action_id(&self, py: Python<'_>) -> i32 {
-        self.lock(py).orchestration.sequence()
-    }
-
-    fn new_guid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.uuid4(py)
-    }
-}
-
-fn class_of_call(policy: Option<&Arc<RetryPolicy>>) -> TaskClass {
-    if policy.is_some() { TaskClass::Retryable } else { TaskClass::Completable }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,19 +1,19 @@
 //! One turn: events go into the engine, and the user's generator or coroutine is resumed when its task completes.
 
-use durabletask_core::error::Method;
+mod ending;
+
 use durabletask_core::wire::{Corrupt, Event, Request, Span};
 use durabletask_core::{Error, Notice, Start, Step};
-use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::iterator::PySendResult;
 
 use super::failures::{self, Code, Failure};
-use super::log::{About, FEW_CALLS, Log};
+use super::log::{About, Log};
+use super::python;
 use super::routine::{Paused, Routine};
 use super::stalled::Mismatch;
 use super::surroundings::{Entered, OwnContext};
-use super::{payload, python};
 use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::{Task, TaskState};
 
@@ -388,46 +388,6 @@ impl<'a, 'py> Turn<'a, 'py> {
         yielded.cast_into::<Task>().map_err(|error| {
             Stop::Raised(failures::no_task(&error.into_inner(), &failures::whereabouts(self.py, &self.code(None))))
         })
-    }
-
-    fn complete(&self, result: &Bound<'py, PyAny>) -> Result<(), Stop> {
-        let context = self.context.get();
-        if context.lock(self.py).orchestration.is_complete() {
-            return Ok(());
-        }
-        let json = if result.is_none() { None } else { Some(self.encode_result(result)?) };
-        if !context.lock(self.py).orchestration.is_replaying() {
-            self.notice_lost_calls()?;
-        }
-        context.lock(self.py).orchestration.complete(json);
-        Ok(())
-    }
-
-    fn encode_result(&self, result: &Bound<'py, PyAny>) -> PyResult<String> {
-        payload::encode(result).map_err(|error| match payload::not_waited_for(result) {
-            Some(error) => {
-                let place =
-                    self.ended_at().map_or_else(String::new, |place| format!(" The orchestrator returned at {place}"));
-                PyTypeError::new_err(format!("{}{place}", error.value(self.py)))
-            }
-            None => error,
-        })
-    }
-
-    /// What was called in this turn is not asked for by an orchestrator that has ended.
-    fn notice_lost_calls(&self) -> PyResult<()> {
-        let calls: Vec<_> = {
-            let orchestration = &self.context.get().lock(self.py).orchestration;
-            let calls = orchestration.unconfirmed().filter(|(_, call)| call.method != Method::SendEvent);
-            calls.map(|(id, call)| format!("{call} with ID={id}")).take(FEW_CALLS).collect()
-        };
-        if calls.is_empty() { Ok(()) } else { self.log.never_waited_for(self.about(), &calls, self.ended_at()) }
-    }
-
-    /// The line at which the user's code returned, or at which it begins.
-    fn ended_at(&self) -> Option<String> {
-        let frame = self.routine.as_ref().and_then(|routine| routine.frame.as_ref());
-        failures::ended_at(self.py, frame, self.function.as_ref())
     }
 }
 

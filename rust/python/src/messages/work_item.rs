@@ -18,18 +18,27 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 struct WorkItem {
     /// "orchestrator", "activity" or "other".
     kind: &'static str,
+    /// The instance, or the one that called the activity.
     instance_id: Py<PyString>,
+    /// The execution of it.
     execution_id: Option<Py<PyString>>,
+    /// To be sent back with the answer.
     completion_token: Py<PyString>,
     /// What is wrong with the bytes, and where; None: nothing that was looked at.
     problem: Option<String>,
+    /// The activity; "" for a turn.
     name: Py<PyString>,
+    /// The version of the activity that is asked for.
     version: Option<Py<PyString>>,
+    /// The number of the call.
     task_id: i32,
     /// None: absent. An empty text is another thing.
     input: Option<Py<PyString>>,
+    /// What all attempts of the call share.
     task_execution_id: Py<PyString>,
+    /// The span that the work belongs to, as W3C has it.
     trace_parent: Option<Py<PyString>>,
+    /// What goes with it.
     trace_state: Option<Py<PyString>>,
     /// A serialized `PropagatedHistory`.
     propagated_history: Option<Py<PyBytes>>,

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRecursionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{COMPLETIONS, CompletableTask, FAILURES, Kind, Task};
+use super::{COMPLETIONS, CompletableTask, FAILURES, Task};
 use crate::engine::failures::Failure;
 use crate::gil::SetOnce;
 
@@ -88,7 +88,7 @@ impl Composite {
             return Err(PyRecursionError::new_err(message));
         }
         let composite = Self { children, rule, depth, result: SetOnce::new() };
-        Ok(Task { kind: Kind::Composite(Box::new(composite)) })
+        Ok(Task::composed(composite))
     }
 
     fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
@@ -228,6 +228,23 @@ impl Composite {
             },
         };
         Ok(self.result.get_or_set(py, result.unbind()).bind(py).clone())
+    }
+
+    /// What it waits for, in words: a few of the tasks that are pending.
+    pub(super) fn waits_for(&self, py: Python<'_>, look_inside: bool) -> String {
+        const FEW: usize = 3;
+        let words = format!("of {} tasks", self.children.len());
+        if !look_inside {
+            return words;
+        }
+        let mut pending = self.children.iter().filter(|child| child.get().stamp(py).is_none());
+        let first: Vec<_> = pending.by_ref().take(FEW).map(|child| child.get().waits_for(py, false)).collect();
+        let more = pending.count();
+        if first.is_empty() {
+            return words;
+        }
+        let others = if more > 0 { "; …" } else { "" };
+        format!("{words}, {} pending: {}{others}", first.len() + more, first.join("; "))
     }
 
     fn completed_children(&self, py: Python<'_>) -> usize {

@@ -8,9 +8,12 @@ mod composite;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use durabletask_core::error::Method;
+use durabletask_core::time::Timestamp;
 use pyo3::PyClass;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use crate::engine::failures::Failure;
 use crate::gil::SetOnce;
@@ -29,6 +32,24 @@ static FAILURES: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub(crate) struct Task {
     kind: Kind,
+    about: About,
+    /// The id of the call; 0 where there is none.
+    id: i32,
+}
+
+/// What a task waits for, told by its `repr`.
+#[derive(Debug)]
+pub(crate) enum About {
+    /// Whoever made it completes it, or it is composed of other tasks.
+    Nothing,
+    /// An activity by its name.
+    Activity(Py<PyString>),
+    /// A sub-orchestration by the name of its orchestrator.
+    SubOrchestration(Py<PyString>),
+    /// A timer.
+    Timer(Timestamp),
+    /// An external event by its name.
+    Event(Py<PyString>),
 }
 
 #[derive(Debug)]
@@ -70,8 +91,25 @@ fn next(count: &AtomicU64) -> u64 {
 }
 
 impl Task {
-    fn leaf() -> Self {
-        Self { kind: Kind::Leaf(SetOnce::new()) }
+    fn leaf(about: About, id: i32) -> Self {
+        Self { kind: Kind::Leaf(SetOnce::new()), about, id }
+    }
+
+    fn composed(composite: Composite) -> Self {
+        Self { kind: Kind::Composite(Box::new(composite)), about: About::Nothing, id: 0 }
+    }
+
+    /// What it waits for, in words, what it is composed of included; "" if that is not known.
+    fn waits_for(&self, py: Python<'_>, look_inside: bool) -> String {
+        let called = |method: Method, name: &Py<PyString>| format!("{method}('{}') with ID={}", name.bind(py), self.id);
+        match (&self.about, &self.kind) {
+            (About::Activity(name), _) => called(Method::CallActivity, name),
+            (About::SubOrchestration(name), _) => called(Method::CallSubOrchestrator, name),
+            (About::Timer(fire_at), _) => format!("{}, until {fire_at} UTC, with ID={}", Method::CreateTimer, self.id),
+            (About::Event(name), _) => format!("{}('{}')", Method::WaitForExternalEvent, name.bind(py)),
+            (About::Nothing, Kind::Composite(composite)) => composite.waits_for(py, look_inside),
+            (About::Nothing, Kind::Leaf(_)) => String::new(),
+        }
     }
 
     /// Completes the task with a value.
@@ -176,6 +214,19 @@ impl Task {
         }
     }
 
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (py, this) = (slf.py(), slf.get());
+        let state = match (this.stamp(py), this.failure(py)) {
+            (None, _) => "pending",
+            (Some(_), None) => "completed",
+            (Some(_), Some(_)) => "failed",
+        };
+        let waits_for = this.waits_for(py, true);
+        let space = if waits_for.is_empty() { "" } else { " " };
+        Ok(format!("<{}{space}{waits_for}: {state}>", slf.get_type().name()?))
+    }
+
+    /// Waits for the task in a coroutine: `result = await task`.
     fn __await__(slf: Bound<'_, Self>) -> TaskAwaiter {
         TaskAwaiter::new(slf.unbind())
     }
@@ -186,11 +237,17 @@ impl Task {
 #[derive(Debug)]
 pub(crate) struct CompletableTask;
 
+impl CompletableTask {
+    fn about(about: About, id: i32) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Task::leaf(about, id)).add_subclass(Self)
+    }
+}
+
 #[pymethods]
 impl CompletableTask {
     #[new]
     fn new() -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Task::leaf()).add_subclass(Self)
+        Self::about(About::Nothing, 0)
     }
 
     /// Completes the task; raises `ValueError` if it has completed before.
@@ -239,11 +296,12 @@ pub(crate) enum TaskClass {
 }
 
 /// A new task that has not completed.
-pub(crate) fn new_task(py: Python<'_>, class: TaskClass) -> PyResult<Bound<'_, Task>> {
+pub(crate) fn new_task(py: Python<'_>, class: TaskClass, about: About, id: i32) -> PyResult<Bound<'_, Task>> {
+    let completable = CompletableTask::about(about, id);
     Ok(match class {
-        TaskClass::Completable => create(py, CompletableTask::new())?.into_super(),
-        TaskClass::Timer => create(py, TimerTask::new())?.into_super().into_super(),
-        TaskClass::Retryable => create(py, RetryableTask::new())?.into_super().into_super(),
+        TaskClass::Completable => create(py, completable)?.into_super(),
+        TaskClass::Timer => create(py, completable.add_subclass(TimerTask))?.into_super().into_super(),
+        TaskClass::Retryable => create(py, completable.add_subclass(RetryableTask))?.into_super().into_super(),
     })
 }
 
