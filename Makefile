@@ -236,6 +236,10 @@ typecheck: develop ## Check Python types
 	@$(BIN)/mypy
 	@$(BIN)/stubtest durabletask._core --allowlist scripts/stubtest-allowlist.txt
 
+.PHONY: test-types
+test-types: develop ## Check a program of a user's with mypy and pyright, and that they find mistakes
+	@$(PY) tests/typing/check.py
+
 .PHONY: fmt
 fmt: develop ## Format Rust and Python, and apply safe lint fixes
 	$(need_rust)@cargo fmt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durabletask._propagation import (
     HistoryPropagation,
@@ -68,16 +68,46 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         The timer lives in the sidecar: it outlasts this process, and may be months away.
         """
 
-    @abstractmethod
+    @overload
     def call_activity(
         self,
-        activity: Activity[TInput, TOutput] | str,
+        activity: Callable[[ActivityContext, TInput], Coroutine[Any, Any, TOutput]],
         *,
-        input: TInput | None = None,  # noqa: A002
+        input: TInput | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
-    ) -> Task[TOutput]:
+    ) -> Task[TOutput]: ...
+    @overload
+    def call_activity(
+        self,
+        activity: Callable[[ActivityContext, TInput], TOutput],
+        *,
+        input: TInput | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[TOutput]: ...
+    @overload
+    def call_activity(
+        self,
+        activity: str,
+        *,
+        input: Any | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[Any]: ...
+    @abstractmethod
+    def call_activity(
+        self,
+        activity: Activity[Any, Any] | str,
+        *,
+        input: Any = None,  # noqa: A002
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[Any]:
         """Schedule an activity.
 
         Args:
@@ -99,12 +129,56 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
 
         """
 
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: Callable[[OrchestrationContext, TInput], Generator[Task[Any], Any, TOutput]],
+        *,
+        input: TInput | None = None,
+        instance_id: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[TOutput]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: Callable[[OrchestrationContext, TInput], Coroutine[Any, Any, TOutput]],
+        *,
+        input: TInput | None = None,
+        instance_id: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[TOutput]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: Callable[[OrchestrationContext, TInput], TOutput],
+        *,
+        input: TInput | None = None,
+        instance_id: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[TOutput]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        orchestrator: str,
+        *,
+        input: Any | None = None,
+        instance_id: str | None = None,
+        retry_policy: RetryPolicy | None = None,
+        app_id: str | None = None,
+        propagation: HistoryPropagation | None = None,
+    ) -> Task[Any]: ...
     @abstractmethod
     def call_sub_orchestrator(
         self,
-        orchestrator: Orchestrator[TInput, Any] | str,
+        orchestrator: Orchestrator[Any, Any] | str,
         *,
-        input: TInput | None = None,  # noqa: A002
+        input: Any = None,  # noqa: A002
         instance_id: str | None = None,
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from logging import Logger
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, final, overload, type_check_only
 from uuid import UUID
 
 from typing_extensions import Self, disjoint_base
@@ -12,6 +12,12 @@ from typing_extensions import Self, disjoint_base
 from durabletask.task import HistoryPropagation, PropagatedHistory, RetryPolicy
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_T1 = TypeVar("_T1")
+_T2 = TypeVar("_T2")
+_T3 = TypeVar("_T3")
+_T4 = TypeVar("_T4")
+_T5 = TypeVar("_T5")
 
 __version__: str
 
@@ -19,15 +25,15 @@ __version__: str
 # Tasks (rust/python/src/tasks)
 
 @disjoint_base
-class Task(Generic[_T]):
+class Task(Generic[_T_co]):
     @property
     def is_complete(self) -> bool: ...
     @property
     def is_failed(self) -> bool: ...
-    def get_result(self) -> _T: ...
+    def get_result(self) -> _T_co: ...
     def get_exception(self) -> Exception: ...
     def __class_getitem__(cls, key: Any) -> Any: ...
-    def __await__(self) -> Generator[Any, Any, _T]: ...
+    def __await__(self) -> Generator[Any, Any, _T_co]: ...
 
 class CompletableTask(Task[_T]):
     def __new__(cls) -> Self: ...
@@ -40,7 +46,7 @@ class TimerTask(CompletableTask[_T]):
 class RetryableTask(CompletableTask[_T]):
     def __new__(cls) -> Self: ...
 
-class CompositeTask(Task[_T]):
+class CompositeTask(Task[_T_co]):
     def get_tasks(self) -> list[Task[Any]]: ...
 
 class WhenAllTask(CompositeTask[list[_T]]):
@@ -52,6 +58,32 @@ class WhenAllTask(CompositeTask[list[_T]]):
 class WhenAnyTask(CompositeTask[Task[Any]]):
     def __new__(cls, tasks: Iterable[Task[Any]]) -> Self: ...
 
+# What `when_all` gives for a tuple of tasks: results of different types, told apart as `asyncio.gather`
+# does it. They are a list, which has no type for each of its items.
+@type_check_only
+class _WhenAllOf(CompositeTask[_T_co]):
+    @property
+    def pending_tasks(self) -> int: ...
+    def get_completed_tasks(self) -> int: ...
+
+# Tuples are iterables, too: the last signature is for those of other lengths.
+@overload
+def when_all(  # type: ignore[overload-overlap]
+    tasks: tuple[Task[_T1], Task[_T2]],
+) -> _WhenAllOf[tuple[_T1, _T2]]: ...
+@overload
+def when_all(  # type: ignore[overload-overlap]
+    tasks: tuple[Task[_T1], Task[_T2], Task[_T3]],
+) -> _WhenAllOf[tuple[_T1, _T2, _T3]]: ...
+@overload
+def when_all(  # type: ignore[overload-overlap]
+    tasks: tuple[Task[_T1], Task[_T2], Task[_T3], Task[_T4]],
+) -> _WhenAllOf[tuple[_T1, _T2, _T3, _T4]]: ...
+@overload
+def when_all(  # type: ignore[overload-overlap]
+    tasks: tuple[Task[_T1], Task[_T2], Task[_T3], Task[_T4], Task[_T5]],
+) -> _WhenAllOf[tuple[_T1, _T2, _T3, _T4, _T5]]: ...
+@overload
 def when_all(tasks: Iterable[Task[_T]]) -> WhenAllTask[_T]: ...
 def when_any(tasks: Iterable[Task[Any]]) -> WhenAnyTask: ...
 

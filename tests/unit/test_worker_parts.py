@@ -305,7 +305,7 @@ def test_non_retryable_errors_are_marked() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no exception groups")
 def test_what_is_in_a_group_is_told() -> None:
-    group = builtins.ExceptionGroup(
+    group = vars(builtins)["ExceptionGroup"](
         "two went wrong", [raised(ValueError("first")), raised(KeyError("second"))]
     )
     chain = failure_chain(raised(group))
