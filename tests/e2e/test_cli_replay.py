@@ -22,6 +22,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from recordings import scenarios
 from support.fake_sidecar import FakeSidecar
+from support.history import History
 from support.sidecar import sidecar_address
 
 COMMAND = Path(sys.executable).parent / "durabletask"
@@ -276,3 +277,46 @@ def waits_for_ever(name: str) -> Any:
 
     other.__name__ = name
     return other
+
+
+WAIT = """
+from durabletask import task
+
+def waits(ctx, _):
+    yield ctx.wait_for_external_event("go")
+    yield ctx.call_activity("a")
+
+def both(ctx, _):
+    try:
+        yield task.when_all([ctx.call_activity("a"), ctx.call_activity("b")])
+    except task.TaskFailedError:
+        yield ctx.call_activity("c")
+
+app = [waits, both]
+"""
+
+
+def test_two_semantics_tell_which_instances_would_decide_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "compared.py").write_text(WAIT)
+    (tmp_path / "histories").mkdir()
+    failed = History("both").scheduled(1, "a").scheduled(2, "b").turn().failed(1)
+    stories = {
+        "waiting": History("waits").turn(),
+        "went_on": History("waits").turn().raised("go").scheduled(1, "a").turn().completed(1),
+        "parted": failed.scheduled(3, "c").turn(),
+    }
+    for name, story in stories.items():
+        (tmp_path / "histories" / name).write_bytes(story.encode())
+    files = ["--app", "compared:app", "histories"]
+    compared = run(tmp_path, "replay", "--semantics", "0.17", "--semantics", "dapr-1.19", *files)
+    lines = [line.split()[:2] for line in compared.stdout.splitlines() if line[0] != " "]
+    assert lines[:-1] == [
+        ["OTHERWISE", "histories/parted"],
+        ["same", "histories/waiting"],
+        ["same", "histories/went_on"],
+    ]
+    assert "under dapr-1.19: " in compared.stdout
+    assert "2 the same under 0.17 and dapr-1.19, 1 would decide otherwise" in compared.stdout
+    assert compared.returncode == 1
+    assert run(tmp_path, "replay", "--semantics", "0.17", *files).returncode == 0
+    assert run(tmp_path, "replay", "--semantics", "dapr-1.19", *files).returncode == 1

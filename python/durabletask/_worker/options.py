@@ -97,7 +97,7 @@ class ReplayCacheOptions:
 
 
 Semantics = Literal["0.17", "dapr-1.18", "dapr-1.19"]
-_SEMANTICS: tuple[Semantics, ...] = ("0.17", "dapr-1.18", "dapr-1.19")
+SEMANTICS: tuple[Semantics, ...] = ("0.17", "dapr-1.18", "dapr-1.19")
 
 
 def known_semantics(name: Any) -> Semantics:
@@ -106,10 +106,10 @@ def known_semantics(name: Any) -> Semantics:
     Raises:
         ValueError: It is none.
     """
-    for known in _SEMANTICS:
+    for known in SEMANTICS:
         if name == known:
             return known
-    names = ", ".join(map(repr, _SEMANTICS))
+    names = ", ".join(map(repr, SEMANTICS))
     raise ValueError(f"semantics must be one of {names}; found {name!r}")
 
 

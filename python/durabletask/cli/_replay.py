@@ -12,20 +12,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from durabletask._worker.options import SEMANTICS, Semantics
 from durabletask.replay import CheckResult, CheckStatus, Replayer
 from durabletask.worker import TaskHubGrpcWorker
 
 _EXPLANATION = """\
 --app names what the histories are replayed with: a durabletask.replay.Replayer, a TaskHubGrpcWorker with its
-registrations, or a list or tuple of orchestrator functions. The module is imported from the current directory, or from
-wherever Python finds it.
+registrations, a WorkflowRuntime of Dapr's SDK with this engine under it, or a list or tuple of orchestrator functions.
+The module is imported from the current directory, or from wherever Python finds it.
 
 A file holds what `durabletask history export` writes, or the bytes of a GetInstanceHistoryResponse, or the bytes of a
 turn's WorkItem or OrchestratorRequest.
 
+--semantics, given twice, compares the decisions of two releases: which recorded instances would decide otherwise under
+the second? Those can not be taken over by a worker that follows it, and have to end before an upgrade; the others can.
+What is compared is what is recorded: it says nothing of decisions that an instance has still to make.
+
 exit code:
   0  every history replays
-  1  some do not: the code does something else than they say, or fails where they do not
+  1  some do not: the code does something else than they say, or fails where they do not; or they would decide otherwise
   2  some files could not be read, so that nothing is known about them, or the arguments are wrong;
      this wins over 1, and all other files are checked and reported nevertheless
 """
@@ -44,6 +49,13 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--app", required=True, metavar="MODULE:NAME", help="the orchestrators, see below"
+    )
+    parser.add_argument(
+        "--semantics",
+        action="append",
+        choices=SEMANTICS,
+        default=[],
+        help="the release whose decisions are followed; by default what the app says; two are compared",
     )
     parser.add_argument(
         "-q",
@@ -67,6 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     except _AppError as error:
         _say(f"durabletask replay: --app {arguments.app}: {error}")
         return 2
+    if len(arguments.semantics) == 2:
+        return _compare(replayer, *arguments.semantics, arguments)
+    if len(arguments.semantics) > 2:
+        _say("durabletask replay: --semantics is given once, or twice to compare")
+        return 2
+    for semantics in arguments.semantics:
+        replayer = replayer.following(semantics)
     counts: Counter[CheckStatus] = Counter()
     progress = _Progress(arguments.quiet)
     for result in replayer.iter_check(_files(arguments.files)):
@@ -81,6 +100,34 @@ def run(arguments: argparse.Namespace) -> int:
     if counts[CheckStatus.UNREADABLE]:
         return 2
     return 1 if counts[CheckStatus.NON_DETERMINISTIC] or counts[CheckStatus.FAILED] else 0
+
+
+def _compare(
+    replayer: Replayer, first: Semantics, second: Semantics, arguments: argparse.Namespace
+) -> int:
+    """Say of each file whether what it records would have been decided so under the second release too."""
+    before, after = replayer.following(first), replayer.following(second)
+    counts: Counter[str] = Counter()
+    for file in _files(arguments.files):
+        (was,) = before.iter_check([file])
+        will = next(iter(after.iter_check([file]))) if was.ok else was
+        verdict = _MARKS[was.status] if not was.ok else "same" if will.ok else "OTHERWISE"
+        counts[verdict] += 1
+        if verdict != "same" or not arguments.quiet:
+            under = "" if will.ok or not was.ok else f"under {second}: "
+            print(_line(will, verdict, under), flush=True)  # noqa: T201
+    if not counts:
+        _say("durabletask replay: there are no files in what was given")
+        return 2
+    total = counts.total()
+    print(  # noqa: T201
+        f"{total} {'history' if total == 1 else 'histories'}: {counts['same']} the same under {first} and {second}, "
+        f"{counts['OTHERWISE']} would decide otherwise under {second}, "
+        f"{total - counts['same'] - counts['OTHERWISE']} do not replay under {first}"
+    )
+    if counts[_MARKS[CheckStatus.UNREADABLE]]:
+        return 2
+    return 0 if counts["same"] == total else 1
 
 
 class _AppError(Exception):
@@ -105,6 +152,8 @@ def _replayer(app: str) -> Replayer:
             raise _AppError(f"module {module_name} has no {attribute}") from None
     if isinstance(found, Replayer):
         return found
+    # A runtime of Dapr's SDK, with this engine under it, has a worker inside.
+    found = getattr(found, "_WorkflowRuntime__worker", found)
     if isinstance(found, TaskHubGrpcWorker):
         return Replayer.from_worker(found)
     if isinstance(found, (list, tuple)) and all(map(callable, found)):
@@ -139,13 +188,13 @@ _MARKS = {
 }
 
 
-def _line(result: CheckResult) -> str:
+def _line(result: CheckResult, mark: str | None = None, under: str = "") -> str:
     what = f" ({result.name or '?'} {result.instance_id or '?'}, {result.events} events)"
-    line = f"{_MARKS[result.status]:<17} {result.source}{what if result.events else ''}"
+    line = f"{mark or _MARKS[result.status]:<17} {result.source}{what if result.events else ''}"
     return (
         line
         if result.ok
-        else "\n".join([line, *(f"    {text}" for text in result.message.splitlines())])
+        else "\n".join([line, *(f"    {text}" for text in (under + result.message).splitlines())])
     )
 
 

@@ -60,29 +60,27 @@ class Replayer:
         typed_payloads: bool = False,
         semantics: Semantics = "0.17",
     ) -> None:
-        from durabletask.worker import _Registry
+        from durabletask.worker import _context_class, _Registry
 
         registry = _Registry()
         for orchestrator in orchestrators:
             registry.add_orchestrator(orchestrator)
-        self._use(registry, replay_cache, payload_converter, typed_payloads, semantics)
+        typed = TypedOrchestrators(registry, payload_converter, typed_payloads)
+        self._use(typed, _context_class(payload_converter), replay_cache, semantics)
 
     def _use(
         self,
-        registry: Any,
+        registry: TypedOrchestrators,
+        new_context: Any,
         replay_cache: ReplayCacheOptions | None,
-        payload_converter: PayloadConverter | None,
-        typed_payloads: bool,
         semantics: Semantics,
     ) -> None:
-        from durabletask.worker import _context_class
-
-        self._semantics = semantics
-        self._registry = TypedOrchestrators(registry, payload_converter, typed_payloads)
+        self._registry, self._new_context = registry, new_context
+        self._replay_cache, self._semantics = replay_cache, semantics
         self._executor = _core.Executor(
-            self._registry,
+            registry,
             shared.get_logger("replay"),
-            _context_class(payload_converter),
+            new_context,
             replay_cache=None if replay_cache is None else replay_cache.limits,
             semantics=semantics,
         )
@@ -100,13 +98,19 @@ class Replayer:
         It follows the `semantics` of the worker, unless others are given.
         """
         replayer = cls.__new__(cls)
-        replayer._use(
-            worker._registry,
-            replay_cache,
-            worker._payload_converter,
-            worker._typed_payloads,
-            semantics or worker._semantics,
-        )
+        converter, typed = worker._payload_converter, worker._typed_payloads
+        registry = TypedOrchestrators(worker._registry, converter, typed)
+        replayer._use(registry, worker._new_context(), replay_cache, semantics or worker._semantics)
+        return replayer
+
+    def following(self, semantics: Semantics) -> Replayer:
+        """Another replayer with the same registrations, which follows another release.
+
+        Raises:
+            ValueError: There are no such semantics.
+        """
+        replayer = type(self).__new__(type(self))
+        replayer._use(self._registry, self._new_context, self._replay_cache, semantics)
         return replayer
 
     @property

@@ -96,6 +96,11 @@ pub(crate) enum Action<H: Host> {
 }
 
 impl<H: Host> Action<H> {
+    /// Whether it is the timer of a wait that has no end.
+    pub(crate) fn is_endless_wait(&self) -> bool {
+        matches!(self, Self::CreateTimer(Timer { origin: TimerOrigin::EndlessWait(_), .. }))
+    }
+
     pub(crate) fn call_name(&self) -> CallName {
         let (method, name) = match self {
             Self::Call(call) => (call.target.method(), Some(&call.name)),

@@ -177,15 +177,17 @@ impl<H: Host> Orchestration<H> {
         self.actions.retain(|_| false);
     }
 
-    /// Actions that the past should have confirmed and did not. Ask when the past has been replayed.
+    /// Actions that the past should have confirmed and did not. Ask when the past has been replayed. The timers of waits
+    /// without an end are none of them: not every engine that may have made the past has such.
     pub fn unconfirmed(&self) -> impl Iterator<Item = Unconfirmed> {
-        self.actions.iter().map(|(id, action)| (id, action.call_name()))
+        let asked = self.actions.iter().filter(|(_, action)| !action.is_endless_wait());
+        asked.map(|(id, action)| (id, action.call_name()))
     }
 
     /// Whether [`unconfirmed`](Self::unconfirmed) has any.
     #[must_use]
     pub fn has_unconfirmed(&self) -> bool {
-        !self.actions.is_empty()
+        self.unconfirmed().next().is_some()
     }
 
     /// Whether [`next_released`](Self::next_released) has any.

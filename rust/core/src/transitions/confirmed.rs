@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Input, TimerOrigin};
+use crate::action::{Action, Input};
 use crate::error::{CallName, Error, Found, Method, NonDeterminism};
 use crate::host::Host;
 use crate::orchestration::{Orchestration, Pending, Step};
@@ -59,8 +59,7 @@ pub(super) fn event_sent<'a, H: Host>(
 
 /// Whether the action of this id is a timer of a wait that has no end.
 fn stands_for_endless_wait<H: Host>(this: &Orchestration<H>, id: i32) -> bool {
-    let Some(Action::CreateTimer(timer)) = this.actions.get(id) else { return false };
-    matches!(timer.origin, TimerOrigin::EndlessWait(_))
+    this.actions.get(id).is_some_and(Action::is_endless_wait)
 }
 
 /// A history may come from an engine whose endless waits have no timers; then another call is confirmed under their id.
