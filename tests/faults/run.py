@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import ctypes
 import json
 import os
 import random
@@ -53,7 +54,11 @@ class Process:
         if self._process is None or self._process.poll() is not None:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command, env=self._environment, stdout=log, stderr=log
+                    self._command,
+                    env=self._environment,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=_end_with_parent,
                 )
 
     def send(self, number: signal.Signals) -> None:
@@ -72,6 +77,12 @@ class Process:
     def died(self) -> bool:
         """Whether it has ended without being asked to."""
         return self._process is not None and self._process.poll() is not None
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when its parent ends in whatever way, where the system does that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Stage:
