@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from durabletask import _core, task
+from durabletask._tracing import telemetry
 from durabletask._transport import with_api_token
 from durabletask._worker import process
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.logs import GuardedLogger
 from durabletask._worker.loop import ActivityLoop
+from durabletask._worker.metrics import METRICS, Source
 from durabletask._worker.options import (
     ConcurrencyOptions,
     ReplayCacheOptions,
@@ -35,6 +37,7 @@ from durabletask._worker.registry import (
     VersionNotRegisteredException,
 )
 from durabletask._worker.run import Settings, WorkerRun
+from durabletask._worker.tracing import OrchestrationSpans, tracer
 from durabletask._worker.typed import TypedOrchestrators, converting_context
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
@@ -444,6 +447,7 @@ class TaskHubGrpcWorker:
                 replay_cache=None if cache is None else cache.limits,
                 context=context,
                 semantics=self._semantics,
+                spans=None if telemetry(importing=True) is None else OrchestrationSpans(),
             )
             dispatcher = Dispatcher(
                 self._executor,
@@ -460,6 +464,7 @@ class TaskHubGrpcWorker:
                 loop=ActivityLoop("durabletask-activity-loop", self._loop),
             )
             run = self._run = WorkerRun(self._settings, dispatcher, self._logger)
+            METRICS.add(run, Source(self._executor, dispatcher))
             process.enter(self, self._logger)
         try:
             self._logger.info(
@@ -479,6 +484,7 @@ class TaskHubGrpcWorker:
                 if self._run is run:
                     self._run = None
                     process.leave(self)
+            METRICS.retire(run)
             for watcher in self._watchers:
                 watcher()
 
@@ -513,3 +519,14 @@ def _decorated(fn: Any, register: Callable[[Any], Any], kind: str) -> Any:
             f"@worker.{kind} takes a function, or keyword arguments as in @worker.{kind}(name=...); found {fn!r}"
         )
     return register(fn)
+
+
+if TYPE_CHECKING:
+    otel_tracer: Any
+else:
+
+    def __getattr__(name: str) -> Any:
+        """0.17's `otel_tracer`: a tracer, or None without OpenTelemetry, which is looked for only now."""
+        if name == "otel_tracer":
+            return tracer()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -408,6 +408,12 @@ def test_a_turn_that_breaks_the_engine_is_answered(
 
         def clear_replay_cache(self) -> None: ...
 
+        def counters(self) -> dict[str, int]:
+            return {}
+
+        def replay_cache_counters(self) -> dict[str, int]:
+            return {}
+
         def execute_work_item(self, item: bytes, fetch_history: Any) -> bytes:
             raise BaseException("panic")  # as PyO3 raises panics
 

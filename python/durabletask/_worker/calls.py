@@ -19,6 +19,7 @@ from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
+from durabletask._worker.watching import Watch
 
 # How long, in seconds, and how many bytes of results are kept that were ready when their stream had ended. The work is
 # handed out again as soon as the sidecar is back, to this worker or to another.
@@ -33,7 +34,7 @@ _Key = tuple[str, int, str]
 class Call:
     """An activity in progress, or one that has ended and whose result nobody could take yet."""
 
-    __slots__ = ("answer", "context", "expires", "key", "lane_done", "received", "size")
+    __slots__ = ("answer", "context", "expires", "key", "lane_done", "received", "size", "watch")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Call:
         self.received = received  # the newest delivery
         self.context = context
         self.lane_done = lane_done
+        self.watch: Watch | None = None  # once it has begun
         self.answer: _Answer | None = None  # once it has ended
         self.expires = 0.0
         self.size = 0
@@ -145,11 +147,12 @@ class ActivityCalls:
                 )
                 answer = _failed(item, malformed(item.problem))
             else:
-                result = call.context.run(self._call, item)
+                watch = call.watch = Watch(item, self._logger)
+                result = call.context.run(watch.call, self._call)
                 if inspect.isawaitable(result):
-                    self._await(call, lambda: result)
+                    self._await(call, lambda: watch.awaiting(result))
                     return
-                answer = call.context.run(self._succeeded, item, result)
+                answer = call.context.run(self._succeeded, call, result)
         except BaseException as error:  # SystemExit, too: it is the activity's, not the worker's
             answer = self._raised(call, error)
         self._end(call, answer)
@@ -173,7 +176,8 @@ class ActivityCalls:
         )
 
     async def _call_async(self, call: Call) -> Any:
-        return await self._call(call.received.item)
+        watch = call.watch = Watch(call.received.item, self._logger)
+        return await watch.awaiting(watch.call(self._call))
 
     def _await(self, call: Call, make: Callable[[], Any]) -> None:
         try:
@@ -187,6 +191,8 @@ class ActivityCalls:
     def _awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         """Called on the event loop when an asynchronous activity has ended."""
         if isinstance(error, asyncio.CancelledError) and self._stopping:
+            if call.watch is not None:
+                call.watch.cut_off(error)
             call.lane_done()  # not its end: the sidecar hands it out again
             return
         self._reporters.submit(partial(self._report_awaited, call, result, error))
@@ -194,7 +200,7 @@ class ActivityCalls:
     def _report_awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         if error is None:
             try:
-                answer = call.context.run(self._succeeded, call.received.item, result)
+                answer = call.context.run(self._succeeded, call, result)
             except Exception as unwritable:
                 answer = self._raised(call, unwritable)
         else:
@@ -203,14 +209,18 @@ class ActivityCalls:
 
     # What comes of it
 
-    def _succeeded(self, item: _core.WorkItem, result: Any) -> _Answer:
+    def _succeeded(self, call: Call, result: Any) -> _Answer:
+        item = call.received.item
         encoded = self._activities.encode(item.name, result)
+        if call.watch is not None:
+            call.watch.ended()
         return lambda token: _core.encode_activity_result(
             item.instance_id, item.task_id, token, encoded
         )
 
     def _raised(self, call: Call, error: BaseException) -> _Answer:
-        self._logger.debug("%s failed: %r", call.received.subject, error)
+        if call.watch is not None:
+            call.watch.ended(error)
         return _failed(call.received.item, failure_chain(error))
 
     def _end(self, call: Call, answer: _Answer) -> None:

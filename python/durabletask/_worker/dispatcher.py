@@ -113,6 +113,17 @@ class Dispatcher:
                 item.problem,
             )
 
+    def load(self) -> dict[str, int]:
+        """How many work items of each kind are in progress, and how many wait."""
+        turns, threaded = self._turn_threads.waiting, self._activity_threads.waiting
+        lanes = (self._threaded_lane, self._awaited_lane)
+        return {
+            "orchestrations_running": max(self._turn_lane.running - turns, 0),
+            "orchestrations_queued": len(self._turn_lane.parked) + turns,
+            "activities_running": max(sum(lane.running for lane in lanes) - threaded, 0),
+            "activities_queued": sum(len(lane.parked) for lane in lanes) + threaded,
+        }
+
     def expire_idle(self) -> None:
         """Let go of what has been kept for too long; ask for unanswered turns again."""
         self._turns.expire_idle()

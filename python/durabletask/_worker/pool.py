@@ -39,6 +39,11 @@ class ThreadPool:
         except IndexError:
             self._grow()
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no thread has begun."""
+        return self._jobs.qsize()
+
     def _grow(self) -> None:
         with self._lock:
             # A thread that is started after `close` would find nobody to end it.

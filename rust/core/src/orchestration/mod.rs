@@ -6,6 +6,7 @@
 //! `step` what an event asks of the host. `transitions` holds what events do to the state, `response` what is left at the
 //! end of a turn.
 
+mod attempts;
 mod calls;
 mod completions;
 mod external_events;
@@ -19,6 +20,7 @@ mod tasks;
 mod waiters;
 mod waiting;
 
+pub use self::attempts::FailedAttempt;
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::completions::Proof;
 pub(crate) use self::external_events::fold_case;

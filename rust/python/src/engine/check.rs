@@ -45,7 +45,7 @@ pub(super) fn check_history(
     let context = new_context.call1((PyString::new(py, &history.instance_id),))?.cast_into::<RuntimeContext>()?;
     context.get().lock(py).orchestration.set_semantics(semantics);
     let log = Log::new(py.None().into_bound(py));
-    let turn = Turn::new(registry, &log, context.clone(), OwnContext::of_the_thread(py)?);
+    let turn = Turn::new(registry, &log, context.clone(), OwnContext::of_the_thread(py)?, None);
     let entered = turn.enter()?;
     let mut check = Check { py, turn, context, history: &history, broken: None };
     let run = check.run();

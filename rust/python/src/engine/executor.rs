@@ -11,10 +11,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use super::counters::Counters;
 use super::live::{Found, LiveExecutions};
 use super::log::{About, Log};
 use super::stalled::{Mismatch, Subject, stalled};
 use super::surroundings::Surroundings;
+use super::trace::Spans;
 use super::turn::{Execution, Stop, Turn};
 use super::{failures, payload, python};
 use crate::context::RuntimeContext;
@@ -35,6 +37,8 @@ use crate::tasks::Following;
 /// no orchestrator. A turn that takes more than `long_turn` seconds is logged as a warning.
 ///
 /// `semantics` names the release whose decisions are followed.
+///
+/// `spans` is told what to make spans from: `durabletask._worker.tracing.OrchestrationSpans`, or None.
 #[pyclass(frozen, module = "durabletask._core")]
 pub(crate) struct Executor {
     registry: Py<PyAny>,
@@ -46,6 +50,8 @@ pub(crate) struct Executor {
     /// A turn that takes longer is worth a warning.
     long_turn: Duration,
     semantics: Semantics,
+    spans: Py<PyAny>,
+    counters: Counters,
 }
 
 /// Why a request has no answer of its own.
@@ -76,7 +82,7 @@ impl Executor {
     #[new]
     #[pyo3(signature = (
         registry, logger=None, context_class=None, *, replay_cache=None, context=None, on_mismatch="fail",
-        long_turn=2.0, semantics="0.17"
+        long_turn=2.0, semantics="0.17", spans=None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords of a Python class")]
     fn new(
@@ -89,6 +95,7 @@ impl Executor {
         on_mismatch: &str,
         long_turn: f64,
         semantics: &str,
+        spans: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let none = || py.None();
         let stalls = match on_mismatch {
@@ -108,6 +115,8 @@ impl Executor {
             surroundings: Surroundings::of(py, context)?,
             stalls,
             long_turn: Duration::try_from_secs_f64(long_turn).unwrap_or(Duration::MAX),
+            spans: spans.unwrap_or_else(none),
+            counters: Counters::default(),
         })
     }
 
@@ -142,6 +151,16 @@ impl Executor {
             Err(corrupt) => unreadable("", "", corrupt),
         };
         Ok(encode(py, &response))
+    }
+
+    /// What was done: turns, `new_events`, `replayed_events` and `warm_events`, which an orchestrator that was alive had
+    /// behind it.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = PyDict::new(py);
+        for (name, value) in self.counters.all() {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
     }
 
     /// What the replay cache has done and holds: hits, misses, evictions, instances, bytes; empty if it is off.
@@ -272,19 +291,19 @@ impl Executor {
         }
         let registry = self.registry.bind(py);
         let log = Log::new(self.logger.bind(py).clone());
+        let spans = Spans::new(self.spans.bind(py).clone());
+        self.counters.count(request, execution.as_ref().map(|(_, seen)| *seen));
         // Left when everything below is dropped, which may run the user's code.
         let _entered;
-        let (mut turn, seen) = match execution {
-            Some((execution, seen)) => {
-                let turn = Turn::resumed(registry, &log, execution);
-                _entered = turn.enter()?;
-                (turn, seen)
-            }
-            None => {
-                let variables = self.surroundings.fresh(py)?;
-                _entered = variables.enter(py)?;
-                (Turn::new(registry, &log, self.new_context(py, request.instance_id)?, variables), 0)
-            }
+        let (mut turn, seen) = if let Some((execution, seen)) = execution {
+            let turn = Turn::resumed(registry, &log, execution);
+            _entered = turn.enter()?;
+            (turn, seen)
+        } else {
+            let variables = self.surroundings.fresh(py)?;
+            _entered = variables.enter(py)?;
+            let context = self.new_context(py, request.instance_id)?;
+            (Turn::new(registry, &log, context, variables, spans.collector()), 0)
         };
         let _following = Following::release(self.semantics);
         let context = turn.context().clone();
@@ -322,6 +341,10 @@ impl Executor {
         }
         let response = respond(py, context.get(), completion_token)?;
         log.turn_ended(&context, About { instance_id: request.instance_id, name: turn.name() }, &response)?;
+        if let Some(trace) = &mut turn.trace {
+            let now = context.get().lock(py).orchestration.now().micros();
+            spans.turn_ended(trace, request.instance_id, now, &response)?;
+        }
         Ok((response, turn.into_execution()))
     }
 

@@ -4,6 +4,7 @@ use durabletask_core::error::Error;
 use durabletask_core::retry::NON_RETRYABLE;
 use durabletask_core::{FailureDetails, LastFailure, wire};
 use durabletask_proto as pb;
+use pb::orchestrator_action::OrchestratorActionType;
 use pb::prost::Message;
 use pyo3::exceptions::{PyException, PyGeneratorExit, PyMemoryError, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::intern;
@@ -132,6 +133,14 @@ fn hint_at_event_loop(message: &str) -> &'static str {
         ": orchestrators run without one, since they are replayed. Wait with ctx.create_timer instead of asyncio.sleep, with          when_all and when_any instead of gather and wait, and do everything else in activities"
     } else {
         ""
+    }
+}
+
+/// How a turn ended its orchestration, if it did.
+pub(crate) fn completion(response: &pb::OrchestratorResponse) -> Option<&pb::CompleteOrchestrationAction> {
+    match response.actions.last()?.orchestrator_action_type.as_ref()? {
+        OrchestratorActionType::CompleteOrchestration(complete) => Some(complete),
+        _ => None,
     }
 }
 

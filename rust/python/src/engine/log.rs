@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use durabletask_core::FailedAttempt;
 use durabletask_proto as pb;
-use pb::orchestrator_action::OrchestratorActionType;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -41,9 +41,20 @@ impl<'py> Log<'py> {
     }
 
     fn write(&self, level: u8, about: About<'_>, message: impl FnOnce() -> String) -> PyResult<()> {
+        self.write_with(level, about, |_| Ok(()), message)
+    }
+
+    /// The same with more fields in the record.
+    fn write_with(
+        &self,
+        level: u8,
+        about: About<'_>,
+        more: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
+        message: impl FnOnce() -> String,
+    ) -> PyResult<()> {
         let Some(logger) = &self.logger else { return Ok(()) };
         let py = logger.py();
-        match write(logger, level, about, message) {
+        match write(logger, level, about, more, message) {
             Err(error)
                 if error.is_instance_of::<PyException>(py)
                     && !failures::ends_more_than_the_orchestrator(py, &error) =>
@@ -112,6 +123,37 @@ impl<'py> Log<'py> {
         })
     }
 
+    /// An attempt of a call that has a retry policy.
+    pub(super) fn attempt_failed(&self, about: About<'_>, attempt: &FailedAttempt<'_>) -> PyResult<()> {
+        let next = attempt.next.map(|next| format!("{next}Z"));
+        let fields = |fields: &Bound<'_, PyDict>| {
+            if attempt.is_activity {
+                fields.set_item("activity", &*attempt.name)?;
+            }
+            fields.set_item("task_id", attempt.task_id)?;
+            fields.set_item("attempt", attempt.attempt)?;
+            fields.set_item("max_attempts", attempt.max_attempts)?;
+            fields.set_item("next_attempt_at", &next)
+        };
+        self.write_with(WARNING, about, fields, || {
+            format!(
+                "{}: attempt {} of {} at {} '{}' (task #{}) has failed with {}: {}; {}",
+                about.instance_id,
+                attempt.attempt,
+                attempt.max_attempts,
+                if attempt.is_activity { "the activity" } else { "the sub-orchestration" },
+                attempt.name,
+                attempt.task_id,
+                attempt.error_type,
+                attempt.message,
+                match &next {
+                    Some(next) => format!("the next one is at {next}"),
+                    None => "there is no next one".to_owned(),
+                }
+            )
+        })
+    }
+
     /// A turn that kept its thread for long.
     pub(super) fn long_turn(&self, about: About<'_>, took: Duration, place: &str) -> PyResult<()> {
         self.write(WARNING, about, || {
@@ -133,7 +175,7 @@ impl<'py> Log<'py> {
         response: &pb::OrchestratorResponse,
     ) -> PyResult<()> {
         let About { instance_id, name } = about;
-        let Some(complete) = completion(response) else {
+        let Some(complete) = failures::completion(response) else {
             return self.write(DEBUG, about, || {
                 let (tasks, events) = context.get().lock(context.py()).orchestration.outstanding();
                 let actions = response.actions.len();
@@ -159,7 +201,13 @@ impl<'py> Log<'py> {
     }
 }
 
-fn write(logger: &Bound<'_, PyAny>, level: u8, about: About<'_>, message: impl FnOnce() -> String) -> PyResult<()> {
+fn write(
+    logger: &Bound<'_, PyAny>,
+    level: u8,
+    about: About<'_>,
+    more: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>,
+    message: impl FnOnce() -> String,
+) -> PyResult<()> {
     let py = logger.py();
     if !logger.call_method1(intern!(py, "isEnabledFor"), (level,))?.is_truthy()? {
         return Ok(());
@@ -167,6 +215,7 @@ fn write(logger: &Bound<'_, PyAny>, level: u8, about: About<'_>, message: impl F
     let fields = PyDict::new(py);
     fields.set_item(intern!(py, "instance_id"), about.instance_id)?;
     fields.set_item(intern!(py, "orchestration"), about.name)?;
+    more(&fields)?;
     let keywords = PyDict::new(py);
     keywords.set_item(intern!(py, "extra"), fields)?;
     logger.call_method(intern!(py, "log"), (level, "%s", message()), Some(&keywords))?;
@@ -175,11 +224,4 @@ fn write(logger: &Bound<'_, PyAny>, level: u8, about: About<'_>, message: impl F
 
 fn listed(calls: &[String]) -> String {
     format!("{}{}", calls.join(", "), if calls.len() >= FEW_CALLS { ", …" } else { "" })
-}
-
-fn completion(response: &pb::OrchestratorResponse) -> Option<&pb::CompleteOrchestrationAction> {
-    match response.actions.last()?.orchestrator_action_type.as_ref()? {
-        OrchestratorActionType::CompleteOrchestration(complete) => Some(complete),
-        _ => None,
-    }
 }

@@ -1,6 +1,7 @@
 //! Bytes in, bytes out: the orchestrator's half of a worker.
 
 mod check;
+mod counters;
 mod executor;
 pub(crate) mod failures;
 mod live;
@@ -11,6 +12,7 @@ mod recorded;
 mod routine;
 mod stalled;
 mod surroundings;
+mod trace;
 mod turn;
 
 pub(crate) use turn::Stop;

@@ -2,7 +2,7 @@
 
 mod ending;
 
-use durabletask_core::wire::{Corrupt, Event, Request, Span};
+use durabletask_core::wire::{Corrupt, Event, EventType, Request, Span};
 use durabletask_core::{Error, Notice, Start, Step};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,6 +14,7 @@ use super::python;
 use super::routine::{Paused, Routine};
 use super::stalled::Mismatch;
 use super::surroundings::{Entered, OwnContext};
+use super::trace::Trace;
 use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::{Task, TaskState};
 
@@ -56,6 +57,7 @@ pub(super) struct Execution {
     paused: Paused,
     awaited: Py<Task>,
     name: Box<str>,
+    trace: Option<Box<Trace>>,
     /// What its state takes, and what it keeps of others' histories.
     pub(super) bytes: usize,
 }
@@ -74,6 +76,8 @@ pub(super) struct Turn<'a, 'py> {
     function: Option<Bound<'py, PyAny>>,
     routine: Option<Routine<'py>>,
     awaited: Option<Bound<'py, Task>>,
+    /// What spans are made from, where they are wanted.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 impl<'a, 'py> Turn<'a, 'py> {
@@ -83,9 +87,10 @@ impl<'a, 'py> Turn<'a, 'py> {
         log: &'a Log<'py>,
         context: Bound<'py, RuntimeContext>,
         variables: OwnContext,
+        trace: Option<Box<Trace>>,
     ) -> Self {
-        let name = Box::default();
-        Self { py: context.py(), registry, log, context, variables, name, function: None, routine: None, awaited: None }
+        let (py, name) = (context.py(), Box::default());
+        Self { py, registry, log, context, variables, name, function: None, routine: None, awaited: None, trace }
     }
 
     /// Of an orchestrator that has lived through earlier turns.
@@ -95,8 +100,8 @@ impl<'a, 'py> Turn<'a, 'py> {
         context.get().set_replaying(py, true);
         let (routine, variables) = execution.paused.resume(py);
         let awaited = Some(execution.awaited.into_bound(py));
-        let name = execution.name;
-        Self { py, registry, log, context, variables, name, function: None, routine: Some(routine), awaited }
+        let Execution { name, trace, .. } = execution;
+        Self { py, registry, log, context, variables, name, function: None, routine: Some(routine), awaited, trace }
     }
 
     /// Puts the calling thread into the context of the code's variables, for the whole turn.
@@ -145,6 +150,7 @@ impl<'a, 'py> Turn<'a, 'py> {
             paused: Paused::new(routine, self.variables),
             awaited: awaited.unbind(),
             name: self.name,
+            trace: self.trace,
         })
     }
 
@@ -155,7 +161,7 @@ impl<'a, 'py> Turn<'a, 'py> {
         if seen > 0 {
             past.nth(seen - 1).transpose()?;
         }
-        match self.apply_all(past, request.past_count) {
+        match self.apply_all(past, request.past_count, false) {
             Err(Stop::Raised(error)) => {
                 let applied = seen + self.events_applied() - applied_before;
                 return Err(self.raised_in_the_past(error, request.past_events().skip(applied)));
@@ -164,15 +170,16 @@ impl<'a, 'py> Turn<'a, 'py> {
         }
         self.log.unconfirmed(&self.context, self.about())?;
         self.context.get().set_replaying(self.py, false);
-        self.apply_all(request.new_events(), request.new_count)
+        self.apply_all(request.new_events(), request.new_count, true)
     }
 
-    /// Applies events in order, of which there are about `count`. Many are read ahead while other threads may have the
-    /// interpreter.
+    /// Applies events in order, of which there are about `count`, of the past or `new`. Many are read ahead while other
+    /// threads may have the interpreter.
     fn apply_all<'e>(
         &mut self,
         mut events: impl Iterator<Item = Result<Span<'e>, Corrupt>> + Send,
         count: usize,
+        new: bool,
     ) -> Result<(), Stop> {
         let many = count >= MANY_EVENTS;
         let at_once = if many { MANY_EVENTS } else { FEW_EVENTS };
@@ -182,6 +189,9 @@ impl<'a, 'py> Turn<'a, 'py> {
             let read = read_ahead(self.py, many, &mut events, at_once, &mut ahead);
             if ahead.is_empty() {
                 return Ok(read?);
+            }
+            if let Some(trace) = &mut self.trace {
+                trace.read(&ahead, new);
             }
             self.apply_read(&ahead)?;
             read?;
@@ -193,6 +203,11 @@ impl<'a, 'py> Turn<'a, 'py> {
         let context = self.context.clone();
         let mut state = context.get().lock(self.py);
         for event in events {
+            if is_failure(event) {
+                drop(state);
+                self.tell_of_failure(event)?;
+                state = context.get().lock(self.py);
+            }
             match state.orchestration.apply(event) {
                 Ok(Step::Continue) => {}
                 step => {
@@ -208,6 +223,16 @@ impl<'a, 'py> Turn<'a, 'py> {
             }
         }
         Ok(())
+    }
+
+    /// Says it, if an attempt of a call has just failed that may be made again.
+    #[cold]
+    fn tell_of_failure(&self, event: &Event<'_>) -> PyResult<()> {
+        let failed = {
+            let orchestration = &self.context.get().lock(self.py).orchestration;
+            if orchestration.is_replaying() { None } else { orchestration.failed_attempt(event) }
+        };
+        failed.map_or(Ok(()), |attempt| self.log.attempt_failed(self.about(), &attempt))
     }
 
     fn events_applied(&self) -> usize {
@@ -240,6 +265,9 @@ impl<'a, 'py> Turn<'a, 'py> {
         loop {
             let Some(raw) = self.context.get().lock(self.py).orchestration.next_released() else { return Ok(()) };
             let event = Event::decode(Span::whole(&raw))?;
+            if is_failure(&event) {
+                self.tell_of_failure(&event)?;
+            }
             let step = self.context.get().lock(self.py).orchestration.apply_again(&event);
             self.take(step)?;
         }
@@ -389,6 +417,10 @@ impl<'a, 'py> Turn<'a, 'py> {
             Stop::Raised(failures::no_task(&error.into_inner(), &failures::whereabouts(self.py, &self.code(None))))
         })
     }
+}
+
+fn is_failure(event: &Event<'_>) -> bool {
+    matches!(event.event_type, EventType::TaskFailed | EventType::SubOrchestrationInstanceFailed)
 }
 
 /// Reads the headers of the next events, at most `at_once`. Those before one that can not be read are read.

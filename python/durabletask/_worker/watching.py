@@ -1,0 +1,70 @@
+"""What is to be seen of an activity from outside: a span, how long it took, and a line in the log if it failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from durabletask import _core
+from durabletask._worker.metrics import METRICS
+from durabletask._worker.tracing import activity_span
+
+
+class Watch:
+    """Watches one run of an activity, from its call until its result is ready to be sent."""
+
+    __slots__ = ("_began", "_item", "_logger", "_span")
+
+    def __init__(self, item: _core.WorkItem, logger: logging.Logger):
+        self._item = item
+        self._logger = logger
+        self._span = activity_span(item)
+        self._began = time.perf_counter() if METRICS.times_activities else 0.0
+
+    def call(self, run: Callable[[_core.WorkItem], Any]) -> Any:
+        """What the activity returns, which may still be to be awaited: with `awaiting`."""
+        if self._span is None:
+            return run(self._item)
+        with self._span.current():
+            return run(self._item)
+
+    def awaiting(self, awaitable: Awaitable[Any]) -> Awaitable[Any]:
+        """The same awaitable, watched."""
+        return awaitable if self._span is None else self._span.around(awaitable)
+
+    def cut_off(self, error: BaseException) -> None:
+        """The worker stops, and the activity has not come to an end of its own."""
+        if self._span is not None:
+            self._span.end(error)
+
+    def ended(self, error: BaseException | None = None) -> None:
+        """The activity is over: with an error, if it has failed."""
+        item = self._item
+        if METRICS.times_activities:
+            METRICS.activity_ended(item.name, time.perf_counter() - self._began, error)
+        if self._span is not None:
+            self._span.end(error)
+        if error is not None and self._logger.isEnabledFor(logging.WARNING):
+            self._logger.warning(
+                "%s: the activity '%s' (task #%d) has failed with %s: %s",
+                item.instance_id,
+                item.name,
+                item.task_id,
+                type(error).__name__,
+                _text(error),
+                exc_info=(type(error), error, error.__traceback__),
+                extra={
+                    "instance_id": item.instance_id,
+                    "activity": item.name,
+                    "task_id": item.task_id,
+                },
+            )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "an exception whose str() raises"

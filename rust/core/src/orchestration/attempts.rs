@@ -1,0 +1,58 @@
+//! What is to be told of a call with a retry policy when an attempt at it fails.
+
+use super::pending::Pending;
+use super::state::Orchestration;
+use crate::action::{Name, Target};
+use crate::host::Host;
+use crate::retry::Delay;
+use crate::time::Timestamp;
+use crate::wire::{Event, EventType, Failed};
+
+/// An attempt that has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedAttempt<'a> {
+    /// The activity or the orchestrator that was called.
+    pub name: Name,
+    /// Whether it is an activity.
+    pub is_activity: bool,
+    /// The attempt's id.
+    pub task_id: i32,
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// How many there are at most.
+    pub max_attempts: u32,
+    /// When the next one begins; `None`: this was the last.
+    pub next: Option<Timestamp>,
+    /// The class of what it failed with.
+    pub error_type: &'a str,
+    /// The text of what it failed with.
+    pub message: &'a str,
+}
+
+impl<H: Host> Orchestration<H> {
+    /// What an event says of an attempt that has failed, before the event is applied; `None` if it says nothing of that.
+    #[must_use]
+    pub fn failed_attempt<'a>(&self, event: &Event<'a>) -> Option<FailedAttempt<'a>> {
+        if !matches!(event.event_type, EventType::TaskFailed | EventType::SubOrchestrationInstanceFailed) {
+            return None;
+        }
+        let failed = Failed::decode(event.body()).ok()?;
+        let Some(Pending::Retryable(retry)) = self.tasks.get(failed.task_id) else { return None };
+        let failure = failed.failure().ok()?;
+        let (attempt, first) = (retry.attempt, retry.first_scheduled);
+        let delay = retry.policy.next_delay(self.semantics, attempt, failure.error_type, first, self.now);
+        Some(FailedAttempt {
+            name: retry.call.name.clone(),
+            is_activity: matches!(retry.call.target, Target::Activity { .. }),
+            task_id: failed.task_id,
+            attempt,
+            max_attempts: retry.policy.max_attempts,
+            next: match delay {
+                Some(Delay::Micros(micros)) => self.now.checked_add(micros),
+                Some(Delay::BeyondTime) | None => None,
+            },
+            error_type: failure.error_type,
+            message: failure.message,
+        })
+    }
+}
