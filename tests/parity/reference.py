@@ -17,15 +17,23 @@ Answer = tuple["bytes | None", list[str]]
 
 
 class Reference:
-    """Use as a context manager: the process ends with the block."""
+    """Use as a context manager: the process ends with the block.
 
-    def __init__(self) -> None:
-        python = interpreter(COMPAT)
-        if not Path(python).exists():
-            raise FileNotFoundError(f"{python} does not exist: `make test-parity` sets it up")
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    `command` starts another reference that speaks as `peer.py` does.
+    """
+
+    def __init__(
+        self, command: list[str] | None = None, environment: dict[str, str] | None = None
+    ) -> None:
+        if command is None:
+            python = interpreter(COMPAT)
+            if not Path(python).exists():
+                raise FileNotFoundError(f"{python} does not exist: `make test-parity` sets it up")
+            command = [python, str(HERE / "peer.py")]
+        if environment is None:
+            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [python, str(HERE / "peer.py")],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -62,7 +70,9 @@ class Reference:
             answers: list[Answer] = pickle.load(self._process.stdout)
         except EOFError:
             code = self._process.wait()
-            raise RuntimeError(f"the process of 0.17.4 ended with {code}; see its output") from None
+            raise RuntimeError(
+                f"the process of the reference ended with {code}; see its output"
+            ) from None
         return answers
 
     def execute(self, program: str, request: bytes, kinds: Any = None) -> Answer:

@@ -85,15 +85,20 @@ impl<H: Host> Orchestration<H> {
     /// Ends the wait that a timer was for, unless the event has come first.
     pub(crate) fn time_out(&mut self, id: i32, timer: &EventTimer) -> Step<'static, H> {
         let Some(waiter) = self.waiters.timed_by(&fold_case(&timer.name), id) else { return Step::Continue };
-        let message = timer.message.as_deref().map(str::to_owned).unwrap_or_else(|| {
-            format!(
+        let message = match &timer.message {
+            Some(message) => message.to_string(),
+            // Only a sidecar that is not of this world has this timer fire.
+            None if self.semantics.every_wait_has_a_timer() && timer.until == Timestamp::MAX => {
+                format!("Timed out waiting for external event '{}'", timer.name)
+            }
+            None => format!(
                 "{}: the external event '{}' did not arrive within its timeout of {}, until {} UTC",
                 self.instance_id,
                 timer.name,
                 in_seconds(timer.until.micros().saturating_sub(timer.since.micros())),
                 timer.until
-            )
-        });
+            ),
+        };
         Step::TimeOut(waiter.task, message)
     }
 }

@@ -1,0 +1,113 @@
+"""Random programs are answered as the engine inside Dapr's SDK answers them, turn by turn, whoever made the history.
+
+So a workflow that was begun under their engine goes on under this one, and the other way round, at every turn.
+DURABLETASK_DAPR_PARITY sets how many programs are played for each version and each maker of histories.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parity import chance, programs
+from parity.dapr_differences import KINDS, answer, explain
+from parity.play import Play, _quiet, _registry, calm
+from parity.reference import Reference
+
+from durabletask import _core
+from durabletask.worker import ReplayCacheOptions
+
+from support import messages
+from support.dapr_sdk import VERSIONS, environment, sdk_python
+
+PROGRAMS = int(os.environ.get("DURABLETASK_DAPR_PARITY") or 150)
+BATCH = 100
+
+
+@pytest.fixture(autouse=True)
+def _plain_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs without oddities: what those meet in 0.17.4, which this engine shares, is the matter of `parity`."""
+    make = programs.Author.__init__
+
+    def plain(author: Any, rng: Any) -> None:
+        make(author, rng)
+        author.oddity = 0.0
+
+    monkeypatch.setattr(programs.Author, "__init__", plain)
+
+
+class Ours:
+    """This package, following the SDK: replayed from the start, and alive from turn to turn."""
+
+    def __init__(self, semantics: str) -> None:
+        self._semantics = semantics
+        self._program: str | None = None
+        self._live: Any = None
+
+    def execute(self, program: str, request: bytes) -> Any:
+        registry = _registry(program)
+        cold = _core.Executor(registry, _quiet, semantics=self._semantics).execute(request)
+        if self._program != program:
+            self._program = program
+            self._live = _core.Executor(
+                registry,
+                _quiet,
+                semantics=self._semantics,
+                replay_cache=ReplayCacheOptions().limits,
+            )
+        assert answer(self._live.execute(request)) == answer(cold), "a live orchestrator parts"
+        return cold
+
+
+def play(reference: Reference, plays: list[Play], semantics: str, made_by: str) -> Counter[str]:
+    """Play cases to their ends; what explained the differences."""
+    kinds: Counter[str] = Counter()
+    engines = {id(play): Ours(semantics) for play in plays}
+    while plays:
+        asked = [(play, question) for play in plays if (question := play.prepare())]
+        reference.ask([(*question, None) for _, question in asked])
+        plays = []
+        for (each, (program, request)), (given, _) in zip(asked, reference.answers(), strict=True):
+            kinds["turns"] += 1
+            response = engines[id(each)].execute(program, request)
+            ours, theirs = answer(response), answer(given)
+            if ours != theirs:
+                found = explain(messages.OrchestratorRequest.FromString(request), ours, theirs)
+                if found is None:
+                    pytest.fail(
+                        f"{program}\n--- this package\n{ours}\n--- Dapr's\n{theirs}", pytrace=False
+                    )
+                kinds[found] += 1
+                continue  # what comes after depends on it
+            made = given if made_by == "theirs" else response
+            assert made is not None
+            each.world.commit(messages.OrchestratorResponse.FromString(made))
+            plays.append(each)
+    return kinds
+
+
+@pytest.mark.timeout(240 + PROGRAMS // 5)
+@pytest.mark.parametrize("made_by", ["ours", "theirs"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_histories_go_on_under_both_engines(
+    version: str, made_by: str, record_property: Any
+) -> None:
+    seed = int(os.environ.get("PARITY_SEED") or time.time_ns() % 10**9)
+    peer = [sdk_python(version), str(Path(__file__).parent / "peer.py")]
+    kinds: Counter[str] = Counter()
+    without_path = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
+    with Reference(peer, without_path) as reference, calm():
+        for first in range(0, PROGRAMS, BATCH):
+            plays = []
+            for number in range(first, min(first + BATCH, PROGRAMS)):
+                case, chooser = chance.new_case(f"{seed}/{number}")
+                plays.append(Play(case, chooser.next_turn))
+            kinds += play(reference, plays, f"dapr-{version[:4]}", made_by)
+    print(f"{version}, made by {made_by}: {PROGRAMS} programs, seed {seed}: {dict(kinds)}")
+    explained = sum(kinds[kind] for kind in KINDS)
+    assert kinds["turns"] > 2 * PROGRAMS, "the programs end too soon to show anything"
+    assert explained * 10 < kinds["turns"], f"too much is explained away: {kinds}"
