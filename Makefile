@@ -191,6 +191,16 @@ ARGS ?=
 bench-end-to-end: $(VENV_BENCH)/.installed ## Measure orchestrations with worker and sidecar (ARGS=--help shows what can be given)
 	@$(VENV_BENCH)/bin/python benches/end_to_end.py --python $(VENV_BENCH)/bin/python $(ARGS)
 
+.PHONY: bench-dapr-sdk
+bench-dapr-sdk: $(VENV_BENCH)-dapr-sdk/.installed ## Measure Dapr's SDK on its own engine and on this one (ARGS="--address host:port" for daprd)
+	@$(VENV_BENCH)-dapr-sdk/bin/python benches/dapr_sdk.py --python $(VENV_BENCH)-dapr-sdk/bin/python $(ARGS)
+
+$(VENV_BENCH)-dapr-sdk/.installed: tests/dapr_sdk/requirements.txt $(VENV_BENCH)/.installed
+	@$(PY) -m venv --clear $(VENV_BENCH)-dapr-sdk
+	@$(VENV_BENCH)-dapr-sdk/bin/python $(PIP_INSTALL) --no-deps -r tests/dapr_sdk/requirements.txt \
+		dapr==$(lastword $(DAPR_SDK_LATEST)) build/bench/*.whl
+	@touch $@
+
 GO_SIDECAR ?=
 
 # GO_SIDECAR is durabletask-go's program, built elsewhere.
