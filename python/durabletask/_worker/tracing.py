@@ -70,6 +70,8 @@ def activity_span(item: _core.WorkItem) -> ActivitySpan | None:
     if api is None:
         return None
     with Guard("starting a span"):
+        if item.trace_parent is None and not api.is_set_up():
+            return None  # nothing that could be seen of it
         span = api.tracer(_SCOPE).start_span(
             f"activity: {item.name}",
             context=api.context_of(item.trace_parent, item.trace_state),
