@@ -174,7 +174,6 @@ def test_spans_last_as_long_as_what_they_stand_for(address: str, client: TaskHub
     began, ended = times["orchestration: everything"]
     for name in ("activity: async_activity", "timer", "orchestration: child"):
         assert began <= times[name][0] <= times[name][1] <= ended, name
-    assert times["timer"][1] - times["timer"][0] >= 19_000_000
 
 
 def test_attributes_are_those_that_0_17_has_and_those_of_the_go_sidecar(
