@@ -10,4 +10,8 @@ worker or client is made.
 - `durabletask.replay`: runs today's code against recorded histories.
 """
 
+from durabletask._core import __version__
+
+__all__ = ["PACKAGE_NAME", "__version__"]
+
 PACKAGE_NAME = "durabletask"

@@ -154,3 +154,8 @@ def history_event(event: _core.HistoryEvent) -> HistoryEvent:
         attributes["orchestrationStatus"] = OrchestrationStatus(attributes["orchestrationStatus"])
     timestamp = None if micros is None else datetime_of(micros)
     return HistoryEvent(event_id, timestamp, event_type, attributes, serialized)
+
+
+def new_orchestration_state(instance_id: str, res: Any) -> OrchestrationState | None:
+    """The state in a GetInstanceResponse that is a message of protobuf; None: there is no such instance."""
+    return decode_state(instance_id, res.SerializeToString())

@@ -21,6 +21,7 @@ from durabletask._states import (
     OrchestrationStatus,
     decode_history,
     decode_state,
+    new_orchestration_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
 from durabletask._transport import open_channel, path, with_api_token
@@ -43,6 +44,7 @@ __all__ = [
     "TInput",
     "TOutput",
     "TaskHubGrpcClient",
+    "new_orchestration_state",
 ]
 
 

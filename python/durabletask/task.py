@@ -7,7 +7,7 @@ them from.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from durabletask._contexts import (
     Activity,
@@ -42,6 +42,8 @@ from durabletask._propagation import (
 )
 from durabletask._retries import RetryPolicy, is_error_non_retryable
 
+T = TypeVar("T")
+
 __all__ = [
     "Activity",
     "ActivityContext",
@@ -58,6 +60,7 @@ __all__ = [
     "PropagatedHistoryChunk",
     "RetryPolicy",
     "RetryableTask",
+    "T",
     "TInput",
     "TOutput",
     "Task",

@@ -42,11 +42,12 @@ def from_json(json_str: str | bytes | bytearray) -> Any:
     # The hook costs a call for each object, so it is only used where there is something to find.
     marker: Any = AUTO_SERIALIZED if isinstance(json_str, str) else AUTO_SERIALIZED.encode()
     if marker in json_str:
-        return json.loads(json_str, object_hook=_restored)
+        return json.loads(json_str, object_hook=restored)
     return json.loads(json_str)
 
 
-def _restored(fields: dict[str, Any]) -> Any:
+def restored(fields: dict[str, Any]) -> Any:
+    """An object as it was read, or as the namespace that its marker asks for."""
     if fields.pop(AUTO_SERIALIZED, False):
         return SimpleNamespace(**fields)
     return fields

@@ -63,16 +63,21 @@ def to_json(obj: Any) -> str:
     if type(obj) is Prepared:
         return obj.to_json()
     try:
-        if isinstance(obj, tuple) and hasattr(obj, "_fields") and hasattr(obj, "_asdict"):
-            obj = {**obj._asdict(), AUTO_SERIALIZED: True}
-        return _encode(obj)
+        return _encode(marked(obj))
     except RecursionError:
         raise ValueError(
             "Circular reference detected, or a value nested too deeply for JSON"
         ) from None
 
 
-def _written(value: Any) -> Any:
+def marked(value: Any) -> Any:
+    """A whole payload with its names, if it is a named tuple, which would be written as a list."""
+    if isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(value, "_asdict"):
+        return {**value._asdict(), AUTO_SERIALIZED: True}
+    return value
+
+
+def written(value: Any) -> Any:
     """What is written in the place of a value that JSON has no form for."""
     if object_form is not None:
         form = object_form(value)
@@ -99,7 +104,7 @@ def _written(value: Any) -> Any:
 
 
 # Writes what `json.dumps` does.
-_encode = json.JSONEncoder(default=_written).encode
+_encode = json.JSONEncoder(default=written).encode
 
 
 def is_pydantic_model(kind: Any) -> bool:

@@ -34,9 +34,10 @@ class TypedOrchestrators:
         self, name: str, version_name: str | None = None
     ) -> tuple[Callable[..., Any] | None, str | None]:
         """What the registry answers, typed."""
-        fn, version = self._registry.get_orchestrator(name, version_name)
-        if fn is None:
-            return None, version
+        found = self._registry.get_orchestrator(name, version_name)
+        if found is None:
+            return None, None
+        fn, version = found
         if self.converter is not None:
             return functools.partial(self._converted, self.converter, fn), version
         reader = self._inputs.reader(fn)

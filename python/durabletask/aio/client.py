@@ -21,6 +21,7 @@ from durabletask._states import (
     OrchestrationStatus,
     decode_history,
     decode_state,
+    new_orchestration_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
 from durabletask._transport import path, with_api_token
@@ -41,6 +42,7 @@ __all__ = [
     "OrchestrationStatus",
     "TInput",
     "TOutput",
+    "new_orchestration_state",
 ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from durabletask._logging import get_logger
+from durabletask._payloads.json_classes import InternalJSONDecoder, InternalJSONEncoder
 from durabletask._payloads.read import from_json
 from durabletask._payloads.write import AUTO_SERIALIZED, to_json
 
@@ -22,6 +23,8 @@ __all__ = [
     "INSECURE_PROTOCOLS",
     "SECURE_PROTOCOLS",
     "ClientInterceptor",
+    "InternalJSONDecoder",
+    "InternalJSONEncoder",
     "from_json",
     "get_default_host_address",
     "get_grpc_channel",

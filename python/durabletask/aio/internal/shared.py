@@ -8,7 +8,20 @@ from typing import Any
 import grpc
 from grpc import aio as grpc_aio
 
-from durabletask.internal.shared import resolve_target
+from durabletask.internal.shared import (
+    INSECURE_PROTOCOLS,
+    SECURE_PROTOCOLS,
+    get_default_host_address,
+    resolve_target,
+)
+
+__all__ = [
+    "INSECURE_PROTOCOLS",
+    "SECURE_PROTOCOLS",
+    "ClientInterceptor",
+    "get_default_host_address",
+    "get_grpc_aio_channel",
+]
 
 ClientInterceptor = (
     grpc_aio.UnaryUnaryClientInterceptor
