@@ -114,6 +114,10 @@ test-sidecar: develop $(VENV_COMPAT)/.installed $(VENV_EXT)/.installed ## Run te
 		DURABLETASK_TEST_OTHER_APP='$(OTHER)' \
 		$(PY) -m pytest -n 0 $(PYTEST_ARGS) tests/e2e tests/examples/test_examples.py tests/compat
 
+.PHONY: test-deploy
+test-deploy: develop ## Roll workers over to new code under load, and let a bad deploy be followed by a good one (ARGS=--help)
+	@PYTHONPATH=tests $(PY) -m deploys.run $(ARGS)
+
 .PHONY: test-faults
 test-faults: develop ## Kill, stop and starve sidecar and workers under load, for minutes (ARGS=--help shows what can be given)
 	@PYTHONPATH=tests $(PY) -m faults.run $(ARGS)

@@ -268,6 +268,7 @@ def encode_activity_failure(
 def encode_orchestrator_failure(
     instance_id: str, completion_token: str, failure: Sequence[FailureLink]
 ) -> bytes: ...
+def encode_orchestrator_stall(instance_id: str, completion_token: str) -> bytes: ...
 
 @final
 class WorkItem:

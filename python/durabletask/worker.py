@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
+import dataclasses
 import logging
 import math
-import queue
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from durabletask import _core, task
 from durabletask._tracing import telemetry
 from durabletask._transport import with_api_token
-from durabletask._worker import process
+from durabletask._worker import foreground, process
 from durabletask._worker.activities import ActivityExecutor
+from durabletask._worker.connection import offer_of
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.logs import GuardedLogger
 from durabletask._worker.loop import ActivityLoop
@@ -129,6 +128,7 @@ class TaskHubGrpcWorker:
         typed_payloads: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
         semantics: Semantics = "0.17",
+        on_mismatch: Literal["fail", "stall"] = "fail",
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -160,12 +160,18 @@ class TaskHubGrpcWorker:
                 one that they were begun with. "0.17" is durabletask-dapr's; "dapr-1.18" and "dapr-1.19" those of the
                 engine inside Dapr's SDK: every wait for an external event has a timer, `retry_timeout` bounds the sum
                 of the pauses, and in 1.19 `when_all` waits for all its tasks before it fails.
+            on_mismatch: What happens to an instance that the code here does not fit, because the code
+                was changed, or because the orchestrator, its version or an activity is not registered:
+                "fail" fails it; "stall" leaves it, after an ERROR in the log, to a worker that fits. Then
+                the worker also tells the sidecar what it has, and the embedded one hands out accordingly.
 
         Raises:
             TypeError: stop_timeout or keepalive_interval is no number.
-            ValueError: One of them is NaN, or there are no such semantics.
+            ValueError: One of them is NaN, on_mismatch is something else, or there are no such semantics.
         """
         self._semantics = known_semantics(semantics)
+        if on_mismatch not in ("fail", "stall"):
+            raise ValueError(f'on_mismatch must be "fail" or "stall", not {on_mismatch!r}')
         self._registry = _Registry()
         self._logger = GuardedLogger(shared.get_logger("worker", log_handler, log_formatter))
         self._concurrency_options = concurrency_options or ConcurrencyOptions()
@@ -181,12 +187,13 @@ class TaskHubGrpcWorker:
             secure_channel=secure_channel,
             interceptors=chain or None,
             channel_options=channel_options,
-            concurrency=self._concurrency_options,
             stop_timeout=seconds("stop_timeout", stop_timeout),
             keepalive_interval=seconds("keepalive_interval", keepalive_interval),
             stateful_history=replay_cache is not None,
             idle_timeout=math.inf if replay_cache is None else replay_cache.limits[2],
+            offer=self._offer if on_mismatch == "stall" else None,
         )
+        self._on_mismatch: Literal["fail", "stall"] = on_mismatch
         self._loop = loop
         self._lock = threading.RLock()  # a signal handler may call stop() at any time
         self._run: WorkerRun | None = None
@@ -367,24 +374,7 @@ class TaskHubGrpcWorker:
         Raises:
             RuntimeError: It is running already.
         """
-        ends: queue.SimpleQueue[int] = queue.SimpleQueue()
-        signals: list[int] = []
-
-        def on_signal(signum: int) -> None:
-            if signals:
-                process.die(signum)
-            signals.append(signum)
-            ends.put(signum)
-
-        with process.stop_signals(on_signal), self._watched(lambda: ends.put(0)):
-            run = self._begin()
-            try:
-                process.wait_for(ends)
-            finally:
-                if signals:
-                    self._say_signal(signals[0])
-                ended = self._end(run)
-        return 0 if ended else 1
+        return foreground.run(self)
 
     async def serve(self) -> int:
         """What `run()` does, inside a running event loop. Cancelling it lets what runs end, too.
@@ -395,28 +385,7 @@ class TaskHubGrpcWorker:
         Raises:
             RuntimeError: It is running already.
         """
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        signals: list[int] = []
-
-        def on_signal(signum: int) -> None:
-            if signals:
-                process.die(signum)
-            signals.append(signum)
-            loop.call_soon_threadsafe(ended.set)
-
-        with (
-            process.stop_signals(on_signal),
-            self._watched(lambda: loop.call_soon_threadsafe(ended.set)),
-        ):
-            run = self._begin()
-            try:
-                await ended.wait()
-            finally:
-                if signals:
-                    self._say_signal(signals[0])
-                stopped = await asyncio.shield(asyncio.to_thread(self._end, run))
-        return 0 if stopped else 1
+        return await foreground.serve(self)
 
     # For workers that stand in the place of another package's.
 
@@ -458,6 +427,7 @@ class TaskHubGrpcWorker:
                 context=context,
                 semantics=self._semantics,
                 spans=None if telemetry(importing=True) is None else OrchestrationSpans(),
+                on_mismatch=self._on_mismatch,
             )
             dispatcher = Dispatcher(
                 self._executor,
@@ -472,6 +442,7 @@ class TaskHubGrpcWorker:
                 self._logger,
                 context=context,
                 loop=ActivityLoop("durabletask-activity-loop", self._loop),
+                stalls=self._on_mismatch == "stall",
             )
             run = self._run = WorkerRun(self._settings, dispatcher, self._logger)
             METRICS.add(run, Source(self._executor, dispatcher))
@@ -486,6 +457,9 @@ class TaskHubGrpcWorker:
             raise
         return run
 
+    def _offer(self) -> list[tuple[str, bytes]]:
+        return offer_of(*self._registry.offer())
+
     def _end(self, run: WorkerRun) -> bool:
         try:
             return run.stop()
@@ -498,27 +472,22 @@ class TaskHubGrpcWorker:
             for watcher in self._watchers:
                 watcher()
 
-    def forget_parent(self) -> Any:
+    def _connect_to(self, address: str) -> None:
+        """Use another sidecar from the next start on: for the command line, which has the last word.
+
+        Raises:
+            RuntimeError: The worker is running.
+        """
+        if self._run is not None:
+            raise RuntimeError("The worker is already running.")
+        self._settings = dataclasses.replace(self._settings, host_address=address)
+
+    def _forget_parent(self) -> Any:
         """Be new, in a process that was forked: called by `_worker.process`, of no use to programs."""
         inherited = None if self._run is None else (self._run, self._executor)
         self._lock, self._run, self._executor = threading.RLock(), None, None
         self._watchers = []
         return inherited
-
-    @contextlib.contextmanager
-    def _watched(self, watcher: Callable[[], object]) -> Iterator[None]:
-        self._watchers.append(watcher)
-        try:
-            yield
-        finally:
-            self._watchers.remove(watcher)
-
-    def _say_signal(self, signum: int) -> None:
-        self._logger.info(
-            "%s: stopping when what runs has ended, after %g seconds at most; once more to stop at once.",
-            signal.Signals(signum).name,
-            self._settings.stop_timeout,
-        )
 
 
 def _decorated(fn: Any, register: Callable[[Any], Any], kind: str) -> Any:

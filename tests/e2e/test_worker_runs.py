@@ -95,6 +95,42 @@ def test_a_wide_fan_out_comes_in(address: str, kind: str) -> None:
     assert state.serialized_output == str(sum(number * number for number in range(300)))
 
 
+def test_an_asynchronous_activity_gets_past_a_thousand_others(address: str) -> None:
+    leave = threading.Event()
+
+    def sleep(ctx: ActivityContext, _: Any) -> None:
+        leave.wait(SOON)
+
+    async def quick(ctx: ActivityContext, _: Any) -> str:
+        return "quick"
+
+    def crowd(ctx: OrchestrationContext, count: int) -> Any:
+        yield task.when_all([ctx.call_activity(sleep) for _ in range(count)])
+
+    def orchestrate(ctx: OrchestrationContext, _: Any) -> Any:
+        return (yield ctx.call_activity(quick))
+
+    with (
+        TaskHubGrpcWorker(
+            host_address=address, concurrency_options=ConcurrencyOptions(10, 10, 4)
+        ) as worker,
+        TaskHubGrpcClient(host_address=address) as client,
+    ):
+        for orchestrator in (crowd, orchestrate):
+            worker.add_orchestrator(orchestrator)
+        for activity in (sleep, quick):
+            worker.add_activity(activity)
+        worker.start()
+        crowded = client.schedule_new_orchestration(crowd, input=1000)
+        client.wait_for_orchestration_start(crowded, timeout=SOON)
+        state = run(address, orchestrate)
+        assert state.serialized_output == '"quick"'
+        leave.set()
+        ended = client.wait_for_orchestration_completion(crowded, timeout=SOON)
+    assert ended is not None
+    assert ended.runtime_status is OrchestrationStatus.COMPLETED
+
+
 def test_failures_reach_the_orchestrator_with_their_type(address: str) -> None:
     attempts = 0
 

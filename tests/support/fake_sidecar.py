@@ -62,6 +62,7 @@ class FakeSidecar:
         self.streams = 0
         self.stream_requests: list[bytes] = []
         self.metadata: list[dict[str, str | bytes]] = []
+        self.stream_metadata: list[dict[str, str | bytes]] = []
         self.completions: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.handlers: dict[str, Handler] = {}
         self.silent = threading.Event()
@@ -149,6 +150,7 @@ class FakeSidecar:
             self.streams += 1
             self._open_streams += 1
             self.stream_requests.append(request)
+            self.stream_metadata.append(dict(context.invocation_metadata()))
             self._connected.notify_all()
         try:
             while context.is_active() and not self._stopping.is_set():

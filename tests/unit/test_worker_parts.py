@@ -16,7 +16,7 @@ import pytest
 from durabletask import task
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.failures import failure_chain
-from durabletask._worker.intake import Intake
+from durabletask._worker.intake import Intake, Lane
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.registry import ActivityNotRegisteredError, Registry
@@ -30,7 +30,7 @@ SOON = 10.0
 
 def test_a_lane_runs_as_many_items_as_its_limit_and_parks_the_rest_in_order() -> None:
     started: list[str] = []
-    intake: Intake[str] = Intake(1_000_000)
+    intake = Intake(1_000_000)
     lane = intake.add_lane(2, started.append)
     for item in "abcd":
         assert intake.admit(lane, item, 1)
@@ -43,7 +43,7 @@ def test_a_lane_runs_as_many_items_as_its_limit_and_parks_the_rest_in_order() ->
 
 def test_a_full_lane_does_not_hold_back_the_other() -> None:
     started: list[str] = []
-    intake: Intake[str] = Intake(1_000_000)
+    intake = Intake(1_000_000)
     full, other = intake.add_lane(1, started.append), intake.add_lane(1, started.append)
     intake.admit(full, "runs", 1)
     intake.admit(full, "waits", 1)
@@ -53,7 +53,7 @@ def test_a_full_lane_does_not_hold_back_the_other() -> None:
 
 def test_admission_blocks_when_too_much_is_parked_and_goes_on_when_it_is_less() -> None:
     started: list[int] = []
-    intake: Intake[int] = Intake(3_000)
+    intake = Intake(3_000)
     lane = intake.add_lane(1, started.append)
     admitted = threading.Semaphore(0)
 
@@ -75,15 +75,15 @@ def test_admission_blocks_when_too_much_is_parked_and_goes_on_when_it_is_less() 
 
 
 def test_an_item_larger_than_the_limit_is_admitted_alone() -> None:
-    intake: Intake[int] = Intake(10)
-    lane = intake.add_lane(1, lambda _: None)
+    intake = Intake(10)
+    lane: Lane[int] = intake.add_lane(1, lambda _: None)
     assert intake.admit(lane, 1, 5_000)
     assert intake.admit(lane, 2, 5_000)
 
 
 def test_closing_lets_a_blocked_reader_go_and_drops_what_is_parked() -> None:
-    intake: Intake[int] = Intake(10)
-    lane = intake.add_lane(1, lambda _: None)
+    intake = Intake(10)
+    lane: Lane[int] = intake.add_lane(1, lambda _: None)
     intake.admit(lane, 1, 1)
     intake.admit(lane, 2, 1)
     outcome: list[bool] = []
@@ -117,6 +117,18 @@ def test_a_pool_starts_threads_as_needed_and_no_more_than_its_size() -> None:
     assert names == {"test-pool-1", "test-pool-2"}
     pool.close()
     assert pool.join(SOON)
+
+
+def test_all_threads_of_a_pool_may_be_started_at_once_and_none_after_its_end() -> None:
+    pool = ThreadPool("test-all", 3, LOGGER)
+    pool.start_all()
+    assert len(pool._threads) == 3
+    pool.close()
+    assert pool.join(SOON)
+    late = ThreadPool("test-late", 3, LOGGER)
+    late.close()
+    late.submit(lambda: None)
+    assert not late._threads
 
 
 def test_a_thread_that_is_idle_is_used_again() -> None:

@@ -62,6 +62,14 @@ class ActivityExecutor:
             raise TypeError(f"The activity '{name}' is asynchronous; it needs an event loop")
         return self.encode(name, result)
 
+    def has(self, name: str) -> bool:
+        """Whether there is an activity of this name."""
+        return self._registry.get_activity(name) is not None
+
+    def are_mixed(self) -> bool:
+        """Whether there are coroutine functions among the activities, and others."""
+        return len({self.is_async(name) for name in self._registry.activities}) == 2
+
     def is_async(self, name: str) -> bool:
         """Whether an activity is a coroutine function, which needs no thread."""
         fn = self._registry.get_activity(name)

@@ -19,6 +19,7 @@ from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
+from durabletask._worker.unanswered import Unanswered
 from durabletask._worker.watching import Watch
 
 # How long, in seconds, and how many bytes of results are kept that were ready when their stream had ended. The work is
@@ -36,17 +37,12 @@ class Call:
 
     __slots__ = ("answer", "context", "expires", "key", "lane_done", "received", "size", "watch")
 
-    def __init__(
-        self,
-        key: _Key,
-        received: Received,
-        context: contextvars.Context,
-        lane_done: Callable[[], None],
-    ):
+    context: contextvars.Context  # from its start on
+    lane_done: Callable[[], None]
+
+    def __init__(self, key: _Key, received: Received):
         self.key = key
         self.received = received  # the newest delivery
-        self.context = context
-        self.lane_done = lane_done
         self.watch: Watch | None = None  # once it has begun
         self.answer: _Answer | None = None  # once it has ended
         self.expires = 0.0
@@ -64,9 +60,14 @@ class ActivityCalls:
         loop: ActivityLoop,
         context: contextvars.Context,
         logger: logging.Logger,
+        unanswered: Unanswered | None,
     ):
-        """`reporters` report the results of `async def` activities; every activity runs in a copy of `context`."""
+        """`reporters` report the results of `async def` activities; every activity runs in a copy of `context`.
+
+        `unanswered` takes activities that are not registered; None: they fail.
+        """
         self._activities = activities
+        self._unanswered = unanswered
         self._threads = threads
         self._reporters = reporters
         self._loop = loop
@@ -78,26 +79,39 @@ class ActivityCalls:
         self._lock = threading.Lock()
         self._stopping = False
 
-    def is_async(self, received: Received) -> bool:
-        """Whether a work item needs no thread."""
-        return received.item.problem is None and self._activities.is_async(received.item.name)
+    def are_mixed(self) -> bool:
+        """Whether there are activities that need a thread, and others that need none."""
+        return self._activities.are_mixed()
 
-    def joins(self, received: Received) -> bool:
+    def set_done(self, threaded: Callable[[], None], awaited: Callable[[], None]) -> None:
+        """What is called when an activity is over that needed a thread, or needed none."""
+        self._threaded_done = threaded
+        self._awaited_done = awaited
+
+    def is_async(self, item: _core.WorkItem) -> bool:
+        """Whether a work item needs no thread."""
+        return item.problem is None and self._activities.is_async(item.name)
+
+    def received(self, received: Received) -> Call | None:
+        """What is to be started for a work item that came in; None: it has begun here before."""
+        item = received.item
+        call = Call((item.instance_id, item.task_id, item.task_execution_id), received)
+        return None if call.key in self._calls and self._joins(call) else call
+
+    def _joins(self, new: Call) -> bool:
         """Whether an activity that is handed out has begun here before: then its result goes to this delivery.
 
         So a lost stream neither runs an activity twice nor wastes what it has done.
         """
-        key = _key(received.item)
-        if key not in self._calls:
-            return False
+        received = new.received
         with self._lock:
-            call = self._calls.get(key)
+            call = self._calls.get(new.key)
             if call is None or not _same(call.received.item, received.item):
                 return False
             call.received = received
-            if call.answer is not None:
-                self._take_back(call)
-        if call.answer is None:
+            kept = call.key in self._kept
+            self._take_back(call)
+        if not kept:
             self._logger.info(
                 "Still running %s, which was handed out again: it answers this time.",
                 received.subject,
@@ -106,18 +120,32 @@ class ActivityCalls:
             self._reporters.submit(partial(self._report, call))
         return True
 
-    def start(self, received: Received, lane_done: Callable[[], None], *, awaited: bool) -> None:
-        """Run an activity without blocking; `lane_done` is called when it is over."""
-        if self.joins(received):
-            lane_done()
-            return
-        call = Call(_key(received.item), received, self._context.copy(), lane_done)
-        with self._lock:
-            self._calls[call.key] = call
-        if not awaited:
+    def start_threaded(self, call: Call) -> None:
+        """Run an activity on a thread."""
+        call.lane_done = self._threaded_done
+        if self._begins(call):
             self._threads.submit(partial(self._run, call))
-            return
-        self._await(call, partial(self._call_async, call))
+
+    def start_awaited(self, call: Call) -> None:
+        """Run an asynchronous activity on the event loop."""
+        call.lane_done = self._awaited_done
+        if self._begins(call):
+            self._await(call, partial(self._call_async, call))
+
+    def _begins(self, call: Call) -> bool:
+        if call.key in self._calls and self._joins(call):
+            call.lane_done()
+            return False
+        if self._unanswered is not None and self._lacks(call.received.item):
+            self._unanswered.lacks_activity(call.received)
+            call.lane_done()
+            return False
+        call.context = self._context.copy()
+        self._calls[call.key] = call
+        return True
+
+    def _lacks(self, item: _core.WorkItem) -> bool:
+        return item.problem is None and not self._activities.has(item.name)
 
     def expire(self) -> None:
         """Forget results that have been kept for too long."""
@@ -136,7 +164,7 @@ class ActivityCalls:
 
     def _run(self, call: Call) -> None:
         """Run a synchronous activity on this thread; what it returns may still be to be awaited."""
-        if self._is_stale(call):
+        if not call.received.connection.alive() and self._is_stale(call):
             call.lane_done()
             return
         item = call.received.item
@@ -148,14 +176,21 @@ class ActivityCalls:
                 answer = _failed(item, malformed(item.problem))
             else:
                 watch = call.watch = Watch(item, self._logger)
-                result = call.context.run(watch.call, self._call)
-                if inspect.isawaitable(result):
+                result, made = call.context.run(self._attempt, call, watch)
+                if made is None:
                     self._await(call, lambda: watch.awaiting(result))
                     return
-                answer = call.context.run(self._succeeded, call, result)
+                answer = made
         except BaseException as error:  # SystemExit, too: it is the activity's, not the worker's
             answer = self._raised(call, error)
         self._end(call, answer)
+
+    def _attempt(self, call: Call, watch: Watch) -> tuple[Any, _Answer | None]:
+        """Call an activity: what is to be awaited, or else the answer."""
+        result = watch.call(self._call)
+        if inspect.isawaitable(result):
+            return result, None
+        return None, self._succeeded(call, result)
 
     def _is_stale(self, call: Call) -> bool:
         """Whether the stream has ended before the activity began; then it is forgotten."""
@@ -225,8 +260,7 @@ class ActivityCalls:
 
     def _end(self, call: Call, answer: _Answer) -> None:
         try:
-            with self._lock:
-                call.answer = answer
+            call.answer = answer
             self._report(call)
         finally:
             call.lane_done()
@@ -238,11 +272,9 @@ class ActivityCalls:
             received = call.received
             response = call.answer(received.item.completion_token)
             answered = report(
-                received.connection,
-                "activity",
+                received,
                 response,
                 too_large=partial(_too_large, received.item),
-                subject=received.subject,
                 logger=self._logger,
             )
             dropped: list[Call] = []
@@ -291,10 +323,6 @@ class ActivityCalls:
         self._take_back(call)
         if self._calls.get(call.key) is call:
             del self._calls[call.key]
-
-
-def _key(item: _core.WorkItem) -> _Key:
-    return item.instance_id, item.task_id, item.task_execution_id
 
 
 def _same(one: _core.WorkItem, other: _core.WorkItem) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import grpc
 from grpc.experimental import ChannelOptions
 
 from durabletask import _core
-from durabletask._transport import open_channel, path
-from durabletask._worker.options import ConcurrencyOptions
+from durabletask._transport import is_connection_failure, open_channel, path
 
 # WorkerCapability: the sidecar may leave out the part of a history that it has sent before.
 _STATEFUL_HISTORY = 2
@@ -22,6 +23,13 @@ _INT32_MAX = 2**31 - 1
 
 # Seconds for fetching a history, which may be megabytes.
 _HISTORY_TIMEOUT = 60.0
+
+# Says which features a Dapr sidecar has; nobody else has it.
+_DAPR_METADATA = "/dapr.proto.runtime.v1.Dapr/GetMetadata"
+_PROBE_TIMEOUT = 10.0
+
+# Headers in all must not exceed 16 KiB on many servers; what is told here grows by a third on the way.
+_LARGEST_OFFER = 8 * 1024
 
 _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     # Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
@@ -36,6 +44,15 @@ _CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 _RECEIVE_LIMIT = "grpc.max_receive_message_length"
+
+
+def offer_of(orchestrators: Sequence[Any], activities: Sequence[str]) -> list[tuple[str, bytes]]:
+    """What a worker says of itself when it asks for work; nothing if that were too much."""
+    offer = [
+        ("durabletask-orchestrators-bin", json.dumps(orchestrators, ensure_ascii=False).encode()),
+        ("durabletask-activities-bin", json.dumps(activities, ensure_ascii=False).encode()),
+    ]
+    return offer if sum(len(value) for _, value in offer) <= _LARGEST_OFFER else []
 
 
 def without_receive_limit(
@@ -69,7 +86,10 @@ class Connection:
         channel_options: Sequence[tuple[str, Any]],
         *,
         stateful_history: bool,
+        offer: Sequence[tuple[str, bytes]] = (),
     ):
+        self._offer = tuple(offer)
+        self._knows_stalls: bool | None = None
         self._capabilities = (*((_STATEFUL_HISTORY,) if stateful_history else ()), _HEALTH_PING)
         self._channel = open_channel(host_address, secure_channel, interceptors, channel_options)
         _leave_out_of_forks(self._channel)
@@ -96,14 +116,14 @@ class Connection:
         """Ask the sidecar whether it is there."""
         self._hello(b"", timeout=timeout)
 
-    def open_stream(self, concurrency: ConcurrencyOptions) -> None:
-        """Ask for work items; they come by `items`."""
+    def open_stream(self, turns: int, activities: int) -> None:
+        """Ask for work items, so many at a time of each sort; they come by `items`."""
         request = _core.encode_get_work_items_request(
-            min(concurrency.maximum_concurrent_orchestration_work_items, _INT32_MAX),
-            min(concurrency.maximum_concurrent_activity_work_items, _INT32_MAX),
+            min(turns, _INT32_MAX),
+            min(activities, _INT32_MAX),
             self._capabilities,
         )
-        self._stream = self._work_items(request)
+        self._stream = self._work_items(request, metadata=self._offer or None)
 
     def items(self) -> Iterator[bytes]:
         """The work items as they arrive, until the sidecar ends the stream.
@@ -122,6 +142,24 @@ class Connection:
         request = _core.encode_get_instance_history_request(instance_id)
         history: bytes = self._history(request, timeout=_HISTORY_TIMEOUT)
         return history
+
+    def knows_stalls(self) -> bool:
+        """Whether the sidecar goes on with an instance that was reported as stalled, when another worker connects.
+
+        Dapr and the embedded sidecar do. durabletask-go by itself knows the status, but goes on only with the next
+        event: it is told by what gRPC for Go says of a service that Dapr has.
+        """
+        if self._knows_stalls is None:
+            try:
+                probe: Any = self._channel.unary_unary(_DAPR_METADATA)
+                probe(b"", timeout=_PROBE_TIMEOUT)
+                self._knows_stalls = True
+            except grpc.RpcError as error:
+                if is_connection_failure(error):
+                    return False
+                details: str = error.details() or ""  # type: ignore[attr-defined,unused-ignore]
+                self._knows_stalls = "unknown service" not in details
+        return self._knows_stalls
 
     def complete(self, kind: str, response: bytes, timeout: float) -> None:
         """Report the result of a work item of a kind, "orchestrator" or "activity"."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -14,7 +13,7 @@ import grpc
 from durabletask import _core
 from durabletask._transport import describe
 from durabletask._worker.activities import ActivityExecutor
-from durabletask._worker.calls import ActivityCalls
+from durabletask._worker.calls import ActivityCalls, Call
 from durabletask._worker.connection import Connection
 from durabletask._worker.failures import failure_chain
 from durabletask._worker.intake import Intake, Lane
@@ -23,14 +22,14 @@ from durabletask._worker.options import ConcurrencyOptions
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
+from durabletask._worker.unanswered import Unanswered
 
 # Work items that have arrived and may not begin yet. Generous, since a sidecar may take a reader
 # that stops reading for dead and hand all its work out again.
 _PARKED_BYTES_LIMIT = 256 * 1024 * 1024
 
-# Seconds between two streams that are given up for turns that were left unanswered: code that ends every
-# turn so must not keep everybody else from working.
-_FIRST_ASK_AGAIN_PAUSE, _LONGEST_ASK_AGAIN_PAUSE = 60.0, 3600.0
+# How many activities of one kind may wait here while the other kind gets past them.
+_PASSED_BY = 1_000
 
 # Threads that report the results of `async def` activities; the reporting call blocks.
 _REPORTERS = 4
@@ -63,16 +62,17 @@ class Dispatcher:
         *,
         context: contextvars.Context,
         loop: ActivityLoop,
+        stalls: bool = False,
     ):
-        """Activities run in copies of `context`, the asynchronous ones on `loop`, which is closed with this."""
+        """Activities run in copies of `context`, the asynchronous ones on `loop`, which is closed with this.
+
+        `stalls`: activities that are not registered are left to other workers.
+        """
         self._turns = turns
         self._logger = logger
         self._stopping = False
-        # The connection of a turn that was left unanswered, and when to ask for it again at the earliest.
-        self._unanswered: Connection | None = None
-        self._ask_again_at = 0.0
-        self._ask_again_pause = _FIRST_ASK_AGAIN_PAUSE
-        self._intake: Intake[Received] = Intake(_PARKED_BYTES_LIMIT)
+        self._unanswered = Unanswered(logger)
+        self._intake = Intake(_PARKED_BYTES_LIMIT)
         threads = concurrency.maximum_thread_pool_workers
         # Two pools: activities that sleep must not keep orchestrations from going on.
         self._turn_threads = ThreadPool("durabletask-orchestrator", threads, logger)
@@ -80,19 +80,46 @@ class Dispatcher:
         self._report_threads = ThreadPool("durabletask-report", _REPORTERS, logger)
         self._loop = loop
         self._calls = ActivityCalls(
-            activities, self._activity_threads, self._report_threads, loop, context, logger
+            activities,
+            self._activity_threads,
+            self._report_threads,
+            loop,
+            context,
+            logger,
+            self._unanswered if stalls else None,
         )
         # Three lanes: an activity that needs no thread does not queue up behind those that wait for one.
         activity_limit = concurrency.maximum_concurrent_activity_work_items
         self._turn_lane: Lane[Received] = self._intake.add_lane(
             concurrency.maximum_concurrent_orchestration_work_items, self._start_turn
         )
-        self._threaded_lane: Lane[Received] = self._intake.add_lane(
-            activity_limit, self._start_threaded
+        self._threaded_lane: Lane[Call] = self._intake.add_lane(
+            activity_limit, self._calls.start_threaded
         )
-        self._awaited_lane: Lane[Received] = self._intake.add_lane(
-            activity_limit, self._start_awaited
+        self._awaited_lane: Lane[Call] = self._intake.add_lane(
+            activity_limit, self._calls.start_awaited
         )
+        self._calls.set_done(
+            partial(self._intake.done, self._threaded_lane),
+            partial(self._intake.done, self._awaited_lane),
+        )
+
+    def start_all(self) -> None:
+        """Start all threads now, where none can be started later."""
+        for pool in (self._turn_threads, self._activity_threads, self._report_threads):
+            pool.start_all()
+        self._loop.start()
+
+    def limits(self) -> tuple[int, int]:
+        """How many turns and how many activities the sidecar may hand out at a time.
+
+        Sidecars know one number for all activities. Where there are two kinds, it leaves room for those of the one kind
+        that wait here, so that those of the other get past them.
+        """
+        activities = self._threaded_lane.limit
+        if self._calls.are_mixed():
+            activities = 2 * activities + _PASSED_BY
+        return self._turn_lane.limit, activities
 
     def dispatch(self, connection: Connection, data: bytes) -> None:
         """Take in a work item. Blocks while too much is waiting already."""
@@ -101,11 +128,11 @@ class Dispatcher:
             received = Received(connection, item, data)
             self._intake.admit(self._turn_lane, received, len(data))
         elif item.kind == "activity":
-            received = Received(connection, item, b"")  # decoded already
-            if self._calls.joins(received):
-                return
-            lane = self._awaited_lane if self._calls.is_async(received) else self._threaded_lane
-            self._intake.admit(lane, received, len(data))
+            # The bytes are not kept: an activity is decoded already.
+            call = self._calls.received(Received(connection, item, b""))
+            if call is not None:
+                lane = self._awaited_lane if self._calls.is_async(item) else self._threaded_lane
+                self._intake.admit(lane, call, len(data))
         elif item.problem is not None:
             self._logger.error(
                 "Dropped a work item of %d bytes that cannot be answered: %s",
@@ -128,18 +155,7 @@ class Dispatcher:
         """Let go of what has been kept for too long; ask for unanswered turns again."""
         self._turns.expire_idle()
         self._calls.expire()
-        self._ask_again()
-
-    def _ask_again(self) -> None:
-        """Give up the stream for the sake of turns without an answer, which are then handed out again."""
-        connection, now = self._unanswered, time.monotonic()
-        if connection is None or now < self._ask_again_at:
-            return
-        self._unanswered = None
-        self._ask_again_at = now + self._ask_again_pause
-        self._ask_again_pause = min(2 * self._ask_again_pause, _LONGEST_ASK_AGAIN_PAUSE)
-        if connection.alive():
-            connection.abandon("a turn was left unanswered")
+        self._unanswered.ask_again()
 
     def drop_parked(self) -> None:
         """Forget what has not begun: its connection is lost, and the sidecar sends it again."""
@@ -193,7 +209,7 @@ class Dispatcher:
             self._report(received, response)
         except (KeyboardInterrupt, SystemExit, MemoryError) as error:
             # Not the orchestration's end, whoever raised it: this process is to end, or has no room.
-            self._unanswered = received.connection
+            self._unanswered.leave(received)
             self._logger.exception(
                 "%s was ended by %s, which says nothing about the orchestration: it is left unanswered, and "
                 "the sidecar hands it out again.",
@@ -210,14 +226,16 @@ class Dispatcher:
             self._intake.done(self._turn_lane)
 
     def _execute_turn(self, received: Received) -> bytes | None:
-        """The response; None if the past that the sidecar left out can not be had.
+        """The response; None if there is to be none.
 
-        Then the stream is given up: the sidecar sends its work again, with whole histories. Nothing is wrong with the
-        orchestration.
+        If the past that the sidecar left out can not be had, the stream is given up: the sidecar sends its work again,
+        with whole histories. Nothing is wrong with the orchestration.
         """
         connection = received.connection
         try:
             return self._turns.execute_work_item(received.data, connection.fetch_history)
+        except _core.Stalled as stalled:
+            return self._unanswered.stall(received, stalled)
         except (LookupError, grpc.RpcError, ValueError) as error:
             self._logger.warning(
                 "The history for %s can not be had; asking for it anew: %s",
@@ -229,13 +247,11 @@ class Dispatcher:
 
     def _report(self, received: Received, response: bytes) -> None:
         answered = report(
-            received.connection,
-            "orchestrator",
+            received,
             response,
             too_large=lambda message: _turn_failure(
                 received, [("RuntimeError", message, None, True)]
             ),
-            subject=received.subject,
             logger=self._logger,
         )
         if not answered:
@@ -243,16 +259,6 @@ class Dispatcher:
                 "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
                 received.subject,
             )
-
-    # Activities
-
-    def _start_threaded(self, received: Received) -> None:
-        done = partial(self._intake.done, self._threaded_lane)
-        self._calls.start(received, done, awaited=False)
-
-    def _start_awaited(self, received: Received) -> None:
-        done = partial(self._intake.done, self._awaited_lane)
-        self._calls.start(received, done, awaited=True)
 
 
 def _turn_failure(received: Received, chain: Sequence[_core.FailureLink]) -> bytes:

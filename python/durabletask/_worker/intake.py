@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -24,7 +24,7 @@ class Lane(Generic[Item]):
         self.parked: deque[tuple[Item, int]] = deque()
 
 
-class Intake(Generic[Item]):
+class Intake:
     """Lets items into their lanes, and holds the reader back when too much is parked.
 
     A lane that is full does not hold back the other: an activity may wait for an orchestration, and
@@ -35,7 +35,7 @@ class Intake(Generic[Item]):
     def __init__(self, parked_bytes_limit: int):
         self._parked_bytes_limit = parked_bytes_limit
         self._parked_bytes = 0
-        self._lanes: list[Lane[Item]] = []
+        self._lanes: list[Lane[Any]] = []
         # A lock that its owner may take again, for the sake of signal handlers; entered without the
         # condition, since that costs several times as much.
         self._lock = threading.RLock()

@@ -37,6 +37,10 @@ class ActivityLoop:
         """
         self._started().call_soon_threadsafe(self._begin, make, ended, context)
 
+    def start(self) -> None:
+        """Start the thread now."""
+        self._started()
+
     def is_current(self) -> bool:
         """Whether this is called on the program's own loop, which runs nothing as long as it is kept here."""
         try:

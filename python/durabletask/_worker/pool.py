@@ -44,6 +44,11 @@ class ThreadPool:
         """Jobs that no thread has begun."""
         return self._jobs.qsize()
 
+    def start_all(self) -> None:
+        """Start all threads now."""
+        for _ in range(self._size):
+            self._grow()
+
     def _grow(self) -> None:
         with self._lock:
             # A thread that is started after `close` would find nobody to end it.

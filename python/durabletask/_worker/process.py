@@ -15,8 +15,13 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-# How long, in seconds, a wait lasts that signals are to interrupt; Windows interrupts none.
-_WAIT = 0.5 if sys.platform == "win32" else 3600.0
+# How long, in seconds, a wait lasts that signals are to interrupt. One that comes just before a wait does not, and on
+# Windows none does.
+_WAIT = 0.5
+
+
+# Python 3.12.0 and 3.12.1 start no threads once the main thread has ended.
+NO_THREADS_AFTER_MAIN = (3, 12, 0) <= sys.version_info[:3] <= (3, 12, 1)
 
 
 class Resident(Protocol):
@@ -25,7 +30,7 @@ class Resident(Protocol):
     def stop(self) -> None:
         """Let what runs end."""
 
-    def forget_parent(self) -> Any:
+    def _forget_parent(self) -> Any:
         """Be new, in a child process that was forked; returns what the child is to keep untouched, if it ran."""
 
 
@@ -91,7 +96,7 @@ def _forked() -> None:
     _inherited.append(_state)
     _state = _State()
     for resident in list(_known):
-        parents = resident.forget_parent()
+        parents = resident._forget_parent()
         _inherited.append(parents)
         _forked_while_running |= parents is not None
 

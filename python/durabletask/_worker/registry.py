@@ -52,6 +52,13 @@ class Registry:
         self.latest_versioned_orchestrators_version_name: dict[str, str] = {}
         self.activities: dict[str, task.Activity[Any, Any]] = {}
 
+    def offer(self) -> tuple[list[str | list[str]], list[str]]:
+        """What is registered, as a worker tells sidecars: orchestrators, those with versions as pairs; activities."""
+        orchestrators: list[str | list[str]] = [*sorted(self.orchestrators)]
+        for name, versions in sorted(self.versioned_orchestrators.items()):
+            orchestrators.extend([name, version] for version in sorted(versions))
+        return orchestrators, sorted(self.activities)
+
     def add_orchestrator(
         self,
         fn: task.Orchestrator[Any, Any],

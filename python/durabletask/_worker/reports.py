@@ -14,19 +14,17 @@ from durabletask._transport import (
     describe,
     is_connection_failure,
 )
-from durabletask._worker.connection import Connection
+from durabletask._worker.received import Received
 
 # Seconds for one attempt. A connection that takes longer to swallow a result is taken for dead.
 _CALL_TIMEOUT = 120.0
 
 
 def report(
-    connection: Connection,
-    kind: str,
+    received: Received,
     response: bytes,
     *,
     too_large: Callable[[str], bytes],
-    subject: str,
     logger: logging.Logger,
 ) -> bool:
     """Report one result. False: the stream has ended, and the sidecar hands the work out again.
@@ -35,13 +33,12 @@ def report(
     result that is too large for the channel is replaced once, by a failure.
 
     Args:
-        connection: Where the work came from.
-        kind: "orchestrator" or "activity".
+        received: The work item that is answered.
         response: The encoded response.
         too_large: Makes the response that takes its place, from a message.
-        subject: What the log calls the work.
         logger: Where to log.
     """
+    connection, kind = received.connection, received.item.kind
     replaced = False
     delays = backoff_delays(0.05, 5.0)
     while connection.alive():
@@ -54,11 +51,13 @@ def report(
             if not connection.alive():
                 break
             if _is_transient(error):
-                logger.debug("Reporting %s failed, trying again: %s", subject, describe(error))
+                logger.debug(
+                    "Reporting %s failed, trying again: %s", received.subject, describe(error)
+                )
                 connection.wait_ended(next(delays))
             elif code_of(error) is grpc.StatusCode.RESOURCE_EXHAUSTED and not replaced:
                 message = (
-                    f"The result of {subject} was not accepted: it is too large for the channel "
+                    f"The result of {received.subject} was not accepted: it is too large for the channel "
                     f"to the sidecar ({len(response)} bytes; {describe(error)}). Return less, or "
                     f"raise the sidecar's limit on message size."
                 )
@@ -68,7 +67,9 @@ def report(
             else:
                 # Most often the work was taken over by somebody else, or its orchestration has
                 # ended.
-                logger.warning("The sidecar refused the result of %s: %s", subject, describe(error))
+                logger.warning(
+                    "The sidecar refused the result of %s: %s", received.subject, describe(error)
+                )
                 return True
     return False
 

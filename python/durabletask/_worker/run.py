@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import grpc
 from durabletask._transport import backoff_delays, describe
 from durabletask._worker.connection import Connection, without_receive_limit
 from durabletask._worker.dispatcher import Dispatcher
-from durabletask._worker.options import ConcurrencyOptions
+from durabletask._worker.process import NO_THREADS_AFTER_MAIN
 
 # Seconds that the sidecar has for answering Hello, and for taking over a lost connection's place.
 _HELLO_TIMEOUT = 10.0
@@ -37,11 +37,12 @@ class Settings:
     secure_channel: bool
     interceptors: Sequence[Any] | None
     channel_options: Sequence[tuple[str, Any]] | None
-    concurrency: ConcurrencyOptions
     stop_timeout: float
     keepalive_interval: float
     stateful_history: bool
     idle_timeout: float
+    # Asked at each start for what the worker tells the sidecar of itself; None: nothing.
+    offer: Callable[[], Sequence[tuple[str, bytes]]] | None = None
 
 
 class WorkerRun:
@@ -49,6 +50,7 @@ class WorkerRun:
 
     def __init__(self, settings: Settings, dispatcher: Dispatcher, logger: logging.Logger):
         self._settings = settings
+        self._offer = () if settings.offer is None else settings.offer()
         self._channel_options = without_receive_limit(settings.channel_options, logger)
         self._dispatcher = dispatcher
         self._logger = logger
@@ -81,6 +83,8 @@ class WorkerRun:
 
     def start(self) -> None:
         """Start the threads."""
+        if NO_THREADS_AFTER_MAIN:
+            self._dispatcher.start_all()
         self._reader.start()
         self._keeper.start()
 
@@ -94,7 +98,7 @@ class WorkerRun:
 
         May be called more than once, by several threads at a time, and by a signal handler.
         """
-        longest = min(self._settings.stop_timeout, threading.TIMEOUT_MAX)
+        longest = min(self._settings.stop_timeout, threading.TIMEOUT_MAX / 4)
         deadline = time.monotonic() + longest
         self._stopping.set()
         self._ready.clear()
@@ -158,11 +162,12 @@ class WorkerRun:
             settings.interceptors,
             self._channel_options,
             stateful_history=settings.stateful_history,
+            offer=self._offer,
         )
         self._connection = connection
         try:
             connection.hello(_HELLO_TIMEOUT)
-            connection.open_stream(settings.concurrency)
+            connection.open_stream(*self._dispatcher.limits())
         except BaseException:
             connection.finish()
             raise

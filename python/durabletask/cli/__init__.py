@@ -1,5 +1,6 @@
 """The `durabletask` command: what one does with orchestrations from a shell, and in CI.
 
+durabletask worker my_app:worker --processes 4
 durabletask replay --app my_app:worker histories/
 durabletask history export ID -o histories/one.json
 """
@@ -11,7 +12,7 @@ import os
 import sys
 
 from durabletask import _core
-from durabletask.cli import _history, _replay
+from durabletask.cli import _history, _replay, _worker
 
 __all__ = ["main"]
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         "--version", action="version", version=f"durabletask-rs {_core.__version__}"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _worker.add_to(commands)
     _replay.add_to(commands)
     _history.add_to(commands)
     arguments = parser.parse_args(argv)

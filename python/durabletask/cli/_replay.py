@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from durabletask._worker.options import SEMANTICS, Semantics
+from durabletask.cli._apps import AppError, load
 from durabletask.replay import CheckResult, CheckStatus, Replayer
 from durabletask.worker import TaskHubGrpcWorker
 
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check all files; the exit code is the one that `--help` explains."""
     try:
         replayer = _replayer(arguments.app)
-    except _AppError as error:
+    except AppError as error:
         _say(f"durabletask replay: --app {arguments.app}: {error}")
         return 2
     if len(arguments.semantics) == 2:
@@ -130,26 +130,8 @@ def _compare(
     return 0 if counts["same"] == total else 1
 
 
-class _AppError(Exception):
-    """--app names nothing that histories could be replayed with; says why."""
-
-
 def _replayer(app: str) -> Replayer:
-    module_name, colon, attribute = app.partition(":")
-    if not (module_name and colon and attribute):
-        raise _AppError("expected MODULE:NAME, such as my_app:worker")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise _AppError(f"the module can not be imported: {error}") from None
-    for name in attribute.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError:
-            raise _AppError(f"module {module_name} has no {attribute}") from None
+    found = load(app)
     if isinstance(found, Replayer):
         return found
     # A runtime of Dapr's SDK, with this engine under it, has a worker inside.
@@ -160,8 +142,8 @@ def _replayer(app: str) -> Replayer:
         try:
             return Replayer(found)
         except ValueError as error:
-            raise _AppError(str(error)) from None
-    raise _AppError(
+            raise AppError(str(error)) from None
+    raise AppError(
         "expected a durabletask.replay.Replayer, a TaskHubGrpcWorker, or a list or tuple of orchestrators, "
         f"found {type(found).__name__}"
     )

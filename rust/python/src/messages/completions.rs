@@ -12,7 +12,8 @@ use super::failure::{self, Link};
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_activity_result, module)?)?;
     module.add_function(wrap_pyfunction!(encode_activity_failure, module)?)?;
-    module.add_function(wrap_pyfunction!(encode_orchestrator_failure, module)?)
+    module.add_function(wrap_pyfunction!(encode_orchestrator_failure, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_orchestrator_stall, module)?)
 }
 
 #[pyfunction]
@@ -65,6 +66,27 @@ fn encode_orchestrator_failure(
             id: -1,
             router: None,
             orchestrator_action_type: Some(OrchestratorActionType::CompleteOrchestration(completion)),
+        }],
+        ..Default::default()
+    };
+    encode(py, &response)
+}
+
+/// A turn that leaves its orchestration STALLED, until a worker with other code is connected.
+#[pyfunction]
+fn encode_orchestrator_stall(
+    py: Python<'_>,
+    instance_id: String,
+    completion_token: String,
+) -> PyResult<Bound<'_, PyBytes>> {
+    let action = proto::OrchestratorVersionNotAvailableAction {};
+    let response = proto::OrchestratorResponse {
+        instance_id,
+        completion_token,
+        actions: vec![proto::OrchestratorAction {
+            id: -1,
+            router: None,
+            orchestrator_action_type: Some(OrchestratorActionType::OrchestratorVersionNotAvailable(action)),
         }],
         ..Default::default()
     };
