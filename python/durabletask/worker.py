@@ -66,16 +66,6 @@ _Registry = Registry
 _ActivityExecutor = ActivityExecutor
 
 
-def __getattr__(name: str) -> Any:
-    if name == "otel_tracer":  # where 0.17 had it; None without opentelemetry
-        try:
-            from opentelemetry import trace
-        except ImportError:
-            return None
-        return trace.get_tracer(__name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 class _RuntimeOrchestrationContext(_core.RuntimeContext, task.OrchestrationContext):
     """The context that orchestrators are given: the native one, recognized as the public class."""
 
