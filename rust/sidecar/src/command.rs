@@ -77,6 +77,10 @@ struct Arguments {
     log_format: LogFormat,
 }
 
+/// How long workers get to answer what they have in hand when the sidecar is told to end. With what it takes to close
+/// connections, it has ended within 5 seconds.
+const DRAIN: std::time::Duration = std::time::Duration::from_millis(2_500);
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogLevel {
     Off,
@@ -159,7 +163,7 @@ impl Arguments {
 }
 
 async fn serve(arguments: Arguments) -> i32 {
-    let signals = match Signals::install() {
+    let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => return complain(&format!("can not listen to signals: {error}")),
     };
@@ -172,8 +176,13 @@ async fn serve(arguments: Arguments) -> i32 {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "durabletask-sidecar is listening on {} (state is kept {kept})", sidecar.address());
     let _ = stdout.flush();
-    signals.first().await;
+    signals.next().await;
     tracing::info!("stopping");
+    tokio::select! {
+        () = sidecar.drain(DRAIN) => {}
+        // Whoever says it twice means now.
+        () = signals.next() => {}
+    }
     sidecar.stop().await;
     0
 }
@@ -242,7 +251,7 @@ impl Signals {
     }
 
     #[cfg(unix)]
-    async fn first(mut self) {
+    async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -256,7 +265,7 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn first(self) {
+    async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
 }

@@ -28,6 +28,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long connections get to end by themselves when the sidecar stops.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How often it is looked whether workers have answered, when the sidecar is to stop.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// Calls at once in one connection: every wait of a client is one.
 const MAX_CALLS: u32 = 1_000_000;
 /// HTTP/2 flow control, in bytes: large histories should not wait for window updates.
@@ -202,6 +204,17 @@ impl Sidecar {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Hands out nothing more, and gives workers so long to answer what they have in hand.
+    pub async fn drain(&self, patience: Duration) {
+        let until = tokio::time::Instant::now() + patience;
+        while tokio::time::Instant::now() < until {
+            match self.handle.look(|hub| Ok(hub.drain())).await {
+                Ok(in_hand) if in_hand > 0 => tokio::time::sleep(DRAIN_LOOK).await,
+                _ => return,
+            }
+        }
     }
 
     /// Ends streams and waits, closes the database. What workers had in hand is handed out again at the next start.

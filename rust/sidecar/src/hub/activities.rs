@@ -31,7 +31,7 @@ impl Hub {
             HubError::UnknownWorkItem(format!("activity #{task_id} of instance '{instance_id}'"))
         };
         let sequence = self.read_activity_token(completion_token).ok_or_else(unknown)?;
-        let lease = match self.leases.activities.remove(&sequence) {
+        let lease = match self.leases.take_activity(sequence) {
             Some(lease) => lease,
             // Handed out by a stream, or a sidecar, that is no more.
             None => match self.store.activity(sequence)? {

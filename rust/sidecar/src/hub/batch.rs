@@ -74,8 +74,11 @@ impl Hub {
         self.waiters.announce();
         if !self.health.stale {
             self.scheduler.expire(self.clock.elapsed());
-            self.pump();
+            if !self.draining {
+                self.pump();
+            }
         }
+        self.notice_being_alone();
     }
 
     fn run_shared(&mut self, mut jobs: Vec<Box<dyn Write>>, misses: &mut Misses) {
@@ -138,6 +141,8 @@ impl Hub {
         match &committed {
             Ok(()) => {
                 self.health.told = None;
+                self.leases.settle();
+                self.scheduler.settle();
                 self.waiters.announce();
             }
             Err(error) => self.undo(error),
@@ -159,6 +164,8 @@ impl Hub {
         self.health.full = matches!(error, StoreError::Full | StoreError::Io(_));
         self.health.stale = true;
         self.waiters.unsettle();
+        self.leases.undo();
+        self.scheduler.undo(self.clock.elapsed());
         if let Err(error) = self.store.roll_back() {
             tracing::error!(%error, "the transaction could not be rolled back");
         }

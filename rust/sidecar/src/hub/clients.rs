@@ -59,6 +59,7 @@ impl Hub {
         let instance = Instance::pending(instance_id(start), start);
         let key = self.store.create_instance(&Created { instance: &instance, parent, not_before, now })?;
         self.store.deliver(key, None, &RawEvent::from(event))?;
+        tracing::info!(instance_id = ?instance.id, name = ?start.name, "an instance is started");
         match not_before {
             Some(at) => self.add_timer(key, at, None)?,
             None => self.scheduler.turn_is_due(key, Need::of(&start.name, None)),

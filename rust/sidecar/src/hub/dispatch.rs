@@ -25,6 +25,7 @@ const KEPT_EVENTS: usize = 64 * 1024;
 const KEPT_ACTIVITIES: usize = 32 * 1024 * 1024;
 
 /// A turn in a worker's hands.
+#[derive(Clone)]
 pub(super) struct TurnLease {
     pub(super) token: String,
     pub(super) started: HistoryEvent,
@@ -39,6 +40,7 @@ pub(super) struct TurnLease {
 }
 
 /// What is known of an activity that is out, or whose result has come.
+#[derive(Clone)]
 pub(super) struct ActivityLease {
     pub(super) key: Key,
     pub(super) execution_id: Option<String>,
@@ -55,13 +57,48 @@ pub(super) struct Leases {
     pub(super) activities: HashMap<i64, ActivityLease>,
     /// Tokens of turns that others have by now, and who had them: an answer says that a worker is alive.
     pub(super) revoked: HashMap<String, StreamId>,
+    /// What was taken out since the last commit.
+    taken: Vec<Taken>,
+}
+
+enum Taken {
+    Turn(Key, TurnLease),
+    Activity(i64, ActivityLease),
 }
 
 impl Leases {
     /// Takes the instance's lease if the token is the one that it was handed out with.
     pub(super) fn take_turn(&mut self, key: Key, token: &str) -> Option<TurnLease> {
         let fits = self.turns.get(&key).is_some_and(|lease| lease.token == token);
-        if fits { self.turns.remove(&key) } else { None }
+        if fits { self.drop_turn(key) } else { None }
+    }
+
+    /// Takes the instance's lease, whoever has it.
+    pub(super) fn drop_turn(&mut self, key: Key) -> Option<TurnLease> {
+        let lease = self.turns.remove(&key)?;
+        self.taken.push(Taken::Turn(key, lease.clone()));
+        Some(lease)
+    }
+
+    pub(super) fn take_activity(&mut self, sequence: i64) -> Option<ActivityLease> {
+        let lease = self.activities.remove(&sequence)?;
+        self.taken.push(Taken::Activity(sequence, lease.clone()));
+        Some(lease)
+    }
+
+    /// What became of what was taken is stored.
+    pub(super) fn settle(&mut self) {
+        self.taken.clear();
+    }
+
+    /// It could not be stored: its workers may answer again.
+    pub(super) fn undo(&mut self) {
+        for taken in std::mem::take(&mut self.taken).into_iter().rev() {
+            match taken {
+                Taken::Turn(key, lease) => drop(self.turns.insert(key, lease)),
+                Taken::Activity(sequence, lease) => drop(self.activities.insert(sequence, lease)),
+            }
+        }
     }
 }
 

@@ -82,7 +82,22 @@ pub(crate) struct Hub {
     /// Terminations are on their way down.
     cascading: bool,
     health: Health,
+    /// Since when work waits while no worker is connected, until that is told of.
+    alone: Alone,
+    /// Nothing is handed out any more.
+    draining: bool,
     stopping: bool,
+}
+
+/// How long work waits for the first worker before that is worth a line in the log.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether work waits and no worker is connected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Alone {
+    No,
+    Since(Instant),
+    Told,
 }
 
 impl Hub {
@@ -102,6 +117,8 @@ impl Hub {
             next_timer: None,
             cascading: false,
             health: Health::default(),
+            alone: Alone::No,
+            draining: false,
             stopping: false,
         };
         hub.reload()?;
@@ -126,19 +143,20 @@ impl Hub {
         }
     }
 
-    /// Builds everything in memory from the database. What workers had in hand is handed out again.
+    /// Builds everything in memory from the database. What workers have in hand they keep.
     fn reload(&mut self) -> std::result::Result<(), StoreError> {
         self.cache.clear();
-        self.leases = Leases::default();
         self.waiting = Waiting::default();
-        self.scheduler.clear();
+        self.scheduler.undo(self.clock.elapsed());
         for key in self.store.instances_with_work()? {
             if let Some(row) = self.store.instance(key)? {
                 self.scheduler.turn_is_due(key, need_of(&row));
             }
         }
         for (sequence, name) in self.store.pending_activities()? {
-            self.scheduler.activity_is_due(sequence, Need::of(&name, None));
+            if !self.scheduler.is_out(sequence) {
+                self.scheduler.activity_is_due(sequence, Need::of(&name, None));
+            }
         }
         self.next_timer = self.store.next_timer()?;
         self.cascading = self.store.next_cascade()?.is_some();
@@ -159,8 +177,12 @@ impl Hub {
         }
         let timer = self.next_timer.map(|due| due.saturating_sub(self.clock.now()));
         let lease = self.scheduler.next_expiry().map(|due| due.saturating_sub(self.clock.elapsed()));
-        let wait = timer.into_iter().chain(lease).min()?;
-        Some(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).min(MAX_TIMER_WAIT))
+        let wait = timer.into_iter().chain(lease).min().map(|wait| u64::try_from(wait).unwrap_or(0));
+        let alone = match self.alone {
+            Alone::Since(since) => Some((since + PATIENCE).saturating_duration_since(Instant::now())),
+            Alone::No | Alone::Told => None,
+        };
+        Some(wait.map(Duration::from_nanos).into_iter().chain(alone).min()?.min(MAX_TIMER_WAIT))
     }
 
     fn add_timer(&mut self, key: Key, fire_at: Nanos, event: Option<&[u8]>) -> Result<()> {
@@ -197,6 +219,29 @@ impl Hub {
         }
         self.next_timer = self.store.next_timer()?;
         Ok(())
+    }
+
+    /// Says so, once, when work waits that nobody has come for.
+    fn notice_being_alone(&mut self) {
+        let (turns, activities) = self.scheduler.waiting();
+        if self.scheduler.has_workers() || turns + activities == 0 {
+            self.alone = Alone::No;
+            return;
+        }
+        match self.alone {
+            Alone::No => self.alone = Alone::Since(Instant::now()),
+            Alone::Since(since) if since.elapsed() >= PATIENCE => {
+                tracing::warn!(turns, activities, "work waits, and no worker is connected");
+                self.alone = Alone::Told;
+            }
+            Alone::Since(_) | Alone::Told => {}
+        }
+    }
+
+    /// Hands out nothing more; answers are still taken. Returns how much workers still have in hand.
+    pub(crate) fn drain(&mut self) -> usize {
+        self.draining = true;
+        self.scheduler.in_hand()
     }
 
     pub(crate) fn stop(&mut self) {

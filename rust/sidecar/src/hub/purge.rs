@@ -110,7 +110,7 @@ impl Hub {
         self.store.delete(key)?;
         self.cache.remove(key);
         self.scheduler.forget_turn(key);
-        self.leases.turns.remove(&key);
+        self.leases.drop_turn(key);
         let out = self.leases.activities.extract_if(|_, lease| lease.key == key);
         for sequence in out.map(|(sequence, _)| sequence).collect::<Vec<_>>() {
             self.scheduler.activity_over(sequence);

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use durabletask_proto::{ExecutionStartedEvent, ExecutionTerminatedEvent, OrchestrationInstance, OrchestrationStatus};
+use durabletask_proto::{
+    ExecutionStartedEvent, ExecutionTerminatedEvent, OrchestrationInstance, OrchestrationStatus, OrchestratorResponse,
+};
 
 use super::{Handle, Hub, HubError, HubOptions, Limits, NewInstance, Offer};
 use crate::clock::Clock;
@@ -206,4 +208,45 @@ async fn instances_can_be_forgotten_when_there_is_no_room_left() {
         }
     }
     hub.submit(new(), 200_000, Hub::start_instance).await.expect("there is room again");
+}
+
+/// The completion token and the instance of the turn in an encoded work item.
+fn turn_in(item: &crate::wire::EncodedMessage) -> (String, String) {
+    use durabletask_proto::prost::Message;
+    let item = durabletask_proto::WorkItem::decode(item.chunks.concat().as_slice()).expect("a work item");
+    let Some(durabletask_proto::work_item::Request::OrchestratorRequest(request)) = item.request else {
+        panic!("expected a turn, found {:?}", item.request);
+    };
+    (item.completion_token, request.instance_id)
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_no_work_out_of_the_hands_of_workers() {
+    let hub = start();
+    let mut worker = hub.look(|hub| Ok(hub.connect(1, Offer::default()))).await.expect("a stream");
+    let new = instance("one", String::new());
+    hub.call_alone(move |hub| hub.start_instance(new)).await.expect("there is room");
+    let item = tokio::time::timeout(Duration::from_secs(20), worker.items.recv()).await.expect("in time");
+    let (token, instance_id) = turn_in(&item.expect("a turn"));
+
+    hub.look(|hub| hub.store.leave_pages(0)).await.expect("a limit");
+    let answer = |status: Option<String>| OrchestratorResponse {
+        instance_id: instance_id.clone(),
+        completion_token: token.clone(),
+        custom_status: status,
+        ..OrchestratorResponse::default()
+    };
+    for n in 0..20 {
+        let large = instance(&format!("large-{n}"), "x".repeat(50_000));
+        let refused = hub.submit(large, 50_000, Hub::start_instance).await;
+        assert!(matches!(refused, Err(HubError::Database(StoreError::Full))), "found {refused:?}");
+        let large = answer(Some("x".repeat(50_000)));
+        let refused = hub.submit(large, 50_000, Hub::complete_turn).await;
+        assert!(matches!(refused, Err(HubError::Database(StoreError::Full))), "found {refused:?}");
+    }
+    hub.look(|_| Ok(())).await.expect("the hub is at rest");
+    assert!(worker.items.try_recv().is_err(), "the turn is still in its hands, and nobody else's");
+
+    hub.look(|hub| Ok(hub.store.limit_pages(0)?)).await.expect("no limit");
+    hub.submit(answer(None), 0, Hub::complete_turn).await.expect("the answer that was refused is taken");
 }

@@ -4,6 +4,7 @@ use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost::Message as _;
 use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, OrchestratorResponse};
 
+use super::clients::status_name;
 use super::dispatch::{TurnLease, need_of};
 use super::scheduler::Warm;
 use super::{Hub, HubError, Result};
@@ -100,6 +101,8 @@ impl Hub {
         }
         let execution_id = outcome.instance.execution_id().map(str::to_owned);
         let finished = outcome.instance.is_finished();
+        let (live_id, name, status) =
+            (outcome.instance.id.clone(), outcome.instance.start.name.clone(), outcome.instance.status);
         live.row.instance = outcome.instance;
         if restarted {
             live.row.pinned = None;
@@ -128,7 +131,8 @@ impl Hub {
             self.store.delete_timers(key)?;
             self.cache.remove(key);
             self.scheduler.forget_turn(key);
-            self.leases.turns.remove(&key);
+            self.leases.drop_turn(key);
+            tracing::info!(instance_id = ?live_id, name = ?name, status = status_name(status), "an instance has ended");
         }
         for child in &outcome.children {
             self.create_child(key, child)?;

@@ -92,15 +92,66 @@ pub(crate) fn refused(arguments: &[&str]) -> String {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn it_serves_until_it_is_told_to_end_and_then_ends_well() {
+async fn it_serves_until_it_is_told_to_end_and_then_ends_well_and_soon() {
     for signal in ["INT", "TERM"] {
         let mut program = Program::start(&["--port", "0"]);
         let mut client = connect(program.address()).await;
         create(&mut client, "one", "greet").await.expect("the id is free");
-        let _worker = crate::support::Worker::connect(&client).await;
+        // It never answers what it has in hand.
+        let mut worker = crate::support::Worker::connect(&client).await;
+        worker.turn().await;
+        let told = std::time::Instant::now();
         let status = program.signal(signal);
         assert_eq!(status.code(), Some(0), "after SIG{signal}");
+        assert!(told.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", told.elapsed());
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn told_to_end_it_waits_for_answers_and_hands_out_nothing_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("hub.db");
+    let db = path.to_str().expect("a path in UTF-8");
+    let mut program = Program::start(&["--port", "0", "--db", db]);
+    let mut client = connect(program.address()).await;
+    let mut worker = crate::support::Worker::connect(&client).await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    Command::new("kill").args(["-TERM", &program.pid().to_string()]).status().expect("kill can be run");
+    let mut log = BufReader::new(program.child.stderr.take().expect("its log"));
+    let mut line = String::new();
+    while !line.contains("stopping") {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("text") > 0, "it ended without a word");
+    }
+    create(&mut client, "two", "greet").await.expect("calls are still answered");
+    worker.answer(&turn, vec![crate::support::actions::complete(1, "1")]).await;
+    assert!(worker.next().await.is_none(), "nothing more is handed out, and the stream ends");
+    assert_eq!(program.child.wait().expect("it ends").code(), Some(0));
+
+    let program = Program::start(&["--port", "0", "--db", db]);
+    let mut client = connect(program.address()).await;
+    let status = crate::support::status(&mut client, "one").await;
+    assert_eq!(status, durabletask_proto::OrchestrationStatus::Completed, "the answer was taken");
+}
+
+#[tokio::test]
+async fn it_says_once_that_work_waits_and_nobody_comes_for_it() {
+    let mut program = Program::start(&["--port", "0"]);
+    let mut client = connect(program.address()).await;
+    for id in ["one", "two"] {
+        create(&mut client, id, "greet").await.expect("the id is free");
+    }
+    let mut log = BufReader::new(program.child.stderr.take().expect("its log"));
+    let (mut line, mut started) = (String::new(), 0);
+    while !line.contains("no worker is connected") {
+        started += usize::from(line.contains("an instance is started"));
+        line.clear();
+        assert!(log.read_line(&mut line).expect("text") > 0, "it ended without a word");
+    }
+    assert!(line.contains("turns=2"), "{line}");
+    assert_eq!(started, 2, "each is told of");
 }
 
 #[test]

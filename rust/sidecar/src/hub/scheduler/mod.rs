@@ -11,8 +11,9 @@ mod worker;
 
 pub(crate) use needs::{Names, Need, Offer};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::limits::Limits;
 use crate::store::Key;
@@ -51,6 +52,16 @@ struct ActivityOut {
     need: Arc<Need>,
 }
 
+/// Something that came back from a worker and is not committed yet.
+enum Returned {
+    /// With when it was sent, if it was in time.
+    Turn(Key, TurnOut, Option<Nanos>),
+    Activity(i64, ActivityOut),
+}
+
+/// How long a worker whose answer could not be stored has to give it again, before its activity is given to another.
+const SECOND_TRY: Duration = Duration::from_secs(60);
+
 /// What a worker that is gone had in hand.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct TakenBack {
@@ -72,6 +83,10 @@ pub(super) struct Scheduler {
     /// Needs that nobody serves, not told of yet.
     news: Vec<Arc<Need>>,
     next_serial: u64,
+    /// What came back since the last commit.
+    returned: Vec<Returned>,
+    /// Activities whose answers could not be stored, and until when they are waited for.
+    refused: VecDeque<(Nanos, i64)>,
 }
 
 impl Scheduler {
@@ -87,14 +102,52 @@ impl Scheduler {
             tried: HashMap::new(),
             news: Vec::new(),
             next_serial: 0,
+            returned: Vec::new(),
+            refused: VecDeque::new(),
         }
     }
 
-    /// Forgets all work, and what workers have in hand; they stay connected.
-    pub(super) fn clear(&mut self) {
-        let mut workers = std::mem::take(&mut self.workers);
-        workers.values_mut().for_each(Worker::forget_all);
-        *self = Self { workers, next_serial: self.next_serial, ..Self::new(self.limits) };
+    /// What has come back from workers is stored.
+    pub(super) fn settle(&mut self) {
+        self.returned.clear();
+    }
+
+    /// What has come back since the last commit could not be stored: its workers still have it, and may try again. What
+    /// waits is forgotten, and is to be told anew.
+    pub(super) fn undo(&mut self, now: Nanos) {
+        for returned in std::mem::take(&mut self.returned).into_iter().rev() {
+            match returned {
+                Returned::Turn(key, out, sent) => {
+                    if let Some(worker) = self.workers.get_mut(&out.stream) {
+                        worker.send(out.serial, sent.unwrap_or(now), out.bytes);
+                    }
+                    if let Some(sent) = sent {
+                        self.in_time.insert(out.serial, (sent, key));
+                    }
+                    self.turns_out.insert(key, out);
+                }
+                Returned::Activity(sequence, out) => {
+                    if let Some(worker) = self.workers.get_mut(&out.stream) {
+                        worker.activities += 1;
+                        worker.bytes += out.bytes;
+                    }
+                    self.activities_out.insert(sequence, out);
+                    self.refused.push_back((now.saturating_add(nanos(SECOND_TRY)), sequence));
+                }
+            }
+        }
+        self.turns = Lines::default();
+        self.activities = Lines::default();
+        let overdue: Vec<(Key, Arc<Need>)> = self
+            .turns_out
+            .iter()
+            .filter(|(_, out)| !self.in_time.contains_key(&out.serial))
+            .map(|(key, out)| (*key, Arc::clone(&out.need)))
+            .collect();
+        for (key, need) in overdue {
+            let need = self.asked_again(key, &need);
+            self.turns.push_front(&need, key, |need| serves_turn(&self.workers, need));
+        }
     }
 
     /// Nothing waits for a worker and nobody is at work.
@@ -109,6 +162,11 @@ impl Scheduler {
     /// How many turns and activities wait for a worker.
     pub(super) fn waiting(&self) -> (usize, usize) {
         (self.turns.len(), self.activities.len())
+    }
+
+    /// How many turns and activities workers have in hand.
+    pub(super) fn in_hand(&self) -> usize {
+        self.turns_out.len() + self.activities_out.len()
     }
 
     pub(super) fn has_workers(&self) -> bool {
@@ -321,13 +379,15 @@ impl Scheduler {
 
     fn turn_returned(&mut self, key: Key) -> Option<(StreamId, bool)> {
         let out = self.turns_out.remove(&key)?;
-        self.in_time.remove(&out.serial);
+        let sent = self.in_time.remove(&out.serial).map(|(sent, _)| sent);
         // It may stand in line for another worker already.
         self.turns.remove(&self.asked_again(key, &out.need), key);
         if let Some(worker) = self.workers.get_mut(&out.stream) {
             worker.answer(out.serial, out.bytes, &self.limits);
         }
-        Some((out.stream, out.more))
+        let (stream, more) = (out.stream, out.more);
+        self.returned.push(Returned::Turn(key, out, sent));
+        Some((stream, more))
     }
 
     /// A worker answered a turn that others have now: it is alive.
@@ -349,11 +409,12 @@ impl Scheduler {
     pub(super) fn forget_turn(&mut self, key: Key) {
         self.tried.remove(&key);
         if let Some(out) = self.turns_out.remove(&key) {
-            self.in_time.remove(&out.serial);
+            let sent = self.in_time.remove(&out.serial).map(|(sent, _)| sent);
             self.turns.remove(&out.need, key);
             if let Some(worker) = self.workers.get_mut(&out.stream) {
                 worker.release(out.serial, out.bytes);
             }
+            self.returned.push(Returned::Turn(key, out, sent));
         }
     }
 
@@ -368,12 +429,23 @@ impl Scheduler {
             self.overdue(key);
             count += 1;
         }
+        while let Some((until, sequence)) = self.refused.front().copied()
+            && until <= now
+        {
+            self.refused.pop_front();
+            if let Some(out) = self.activities_out.remove(&sequence) {
+                self.take_from_worker(&out);
+                self.activities.push_front(&out.need, sequence, |need| serves_activity(&self.workers, need));
+            }
+        }
         count
     }
 
     /// When the next turn will have been out for too long.
     pub(super) fn next_expiry(&self) -> Option<Nanos> {
-        self.in_time.first_key_value().map(|(_, (sent, _))| sent.saturating_add(nanos(self.limits.turn_lease)))
+        let turn =
+            self.in_time.first_key_value().map(|(_, (sent, _))| sent.saturating_add(nanos(self.limits.turn_lease)));
+        turn.into_iter().chain(self.refused.front().map(|(until, _)| *until)).min()
     }
 
     /// The turn is for whoever can take it; until then its worker may still answer.
@@ -464,9 +536,14 @@ impl Scheduler {
 
     /// The activity has a result, or nobody needs one any more; who has it in hand, if anybody, has one less.
     pub(super) fn activity_over(&mut self, sequence: i64) {
-        if let Some(out) = self.activities_out.remove(&sequence)
-            && let Some(worker) = self.workers.get_mut(&out.stream)
-        {
+        if let Some(out) = self.activities_out.remove(&sequence) {
+            self.take_from_worker(&out);
+            self.returned.push(Returned::Activity(sequence, out));
+        }
+    }
+
+    fn take_from_worker(&mut self, out: &ActivityOut) {
+        if let Some(worker) = self.workers.get_mut(&out.stream) {
             worker.activities = worker.activities.saturating_sub(1);
             worker.bytes = worker.bytes.saturating_sub(out.bytes);
         }

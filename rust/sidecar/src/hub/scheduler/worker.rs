@@ -126,14 +126,6 @@ impl Worker {
     pub(super) fn forget(&mut self, key: Key) {
         self.warm.pop(&key);
     }
-
-    /// Work is handed out anew, histories are told anew.
-    pub(super) fn forget_all(&mut self) {
-        self.sent.clear();
-        self.activities = 0;
-        self.bytes = 0;
-        self.warm.clear();
-    }
 }
 
 fn within(limit: usize, own: usize) -> usize {
