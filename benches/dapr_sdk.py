@@ -77,7 +77,7 @@ def main() -> None:
                 measured.append(measure(options.python, engine, workload, options.address))
 
         def median(engine: str, what: str, rounds: Any = rounds) -> float:
-            return statistics.median(each[what] for each in rounds[engine])
+            return float(statistics.median(each[what] for each in rounds[engine]))
 
         (theirs, ours), (cpu, our_cpu) = (
             [median(engine, what) for engine in ENGINES] for what in ("seconds", "processor")

@@ -14,7 +14,7 @@ KINDS = {
     "event_without_effect": "fails for history events that need no handling",
     "task_in_composites": "refuses a task in two composites that wait, or twice in one",
     "suspension": "repeats what is confirmed while suspended, stays suspended, or loops",
-    "carried_payload": "drops or rewrites payloads of events that are carried over",
+    "carried_event": "drops events that are carried over, or drops or rewrites their payloads",
     "action_after_end": "asks for more beside the end",
     "stray_completion": "takes a completion for another call of the same id, or forgets one that comes before its call",
     "ended_before_history": "does not notice that changed code ends before its history does",
@@ -56,7 +56,7 @@ def explain(request: Any, ours: Any, theirs: Any) -> str | None:
     if theirs is None:
         return None
     if _without_carried(ours) == _without_carried(theirs):
-        return "carried_payload"
+        return "carried_event"
     ends = [action for action in theirs.actions if action.HasField("completeOrchestration")]
     if ends and list(ours.actions) == ends:
         return "action_after_end"
@@ -79,8 +79,8 @@ def _without_carried(response: Any) -> Any:
     copy = type(response)()
     copy.CopyFrom(response)
     for action in copy.actions:
-        for event in action.completeOrchestration.carryoverEvents:
-            event.eventRaised.ClearField("input")
+        if action.HasField("completeOrchestration"):
+            action.completeOrchestration.ClearField("carryoverEvents")
     return copy
 
 
@@ -89,12 +89,13 @@ def _stray(events: list[Any]) -> bool:
     open_: dict[int, tuple[str, Any]] = {}
     for event in events:
         kind = event.WhichOneof("eventType")
-        body = None if kind is None else getattr(event, kind)
+        body: Any = None if kind is None else getattr(event, kind)
         if kind in CONFIRMED:
             open_[event.eventId] = CONFIRMED[kind], body
         elif kind in COMPLETED:
             action_id = body.timerId if kind == "timerFired" else body.taskScheduledId
-            asked, confirmed = open_.pop(action_id, (None, None))
+            found: tuple[str, Any] = open_.pop(action_id, ("", None))
+            asked, confirmed = found
             if asked != COMPLETED[kind]:
                 return True
             if asked == "timer" and confirmed.fireAt != body.fireAt:

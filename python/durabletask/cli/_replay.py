@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"durabletask replay: --app {arguments.app}: {error}")
         return 2
     if len(arguments.semantics) == 2:
-        return _compare(replayer, *arguments.semantics, arguments)
+        return _compare(replayer, arguments)
     if len(arguments.semantics) > 2:
         _say("durabletask replay: --semantics is given once, or twice to compare")
         return 2
@@ -102,10 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if counts[CheckStatus.NON_DETERMINISTIC] or counts[CheckStatus.FAILED] else 0
 
 
-def _compare(
-    replayer: Replayer, first: Semantics, second: Semantics, arguments: argparse.Namespace
-) -> int:
+def _compare(replayer: Replayer, arguments: argparse.Namespace) -> int:
     """Say of each file whether what it records would have been decided so under the second release too."""
+    first: Semantics
+    second: Semantics
+    first, second = arguments.semantics
     before, after = replayer.following(first), replayer.following(second)
     counts: Counter[str] = Counter()
     for file in _files(arguments.files):

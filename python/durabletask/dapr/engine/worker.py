@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from durabletask import worker as _worker
@@ -110,6 +111,11 @@ class TaskHubGrpcWorker(_worker.TaskHubGrpcWorker):
 
     def _activity_context_class(self) -> Any:
         return task.ActivityContext
+
+    @property
+    def _async_worker_manager(self) -> Any:
+        """What tests of Dapr's SDK shut down where they have started nothing."""
+        return SimpleNamespace(shutdown=self.stop)
 
     def start(self, timeout: float = math.inf) -> None:
         """Connect, and begin to work; waits for the sidecar without an end, as Dapr's SDK does.
