@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from durabletask._failures import NonRetryableError
 
@@ -112,3 +113,20 @@ def is_error_non_retryable(error_type: str, policy: RetryPolicy) -> bool:
         policy.non_retryable_error_types is not None
         and error_type in policy.non_retryable_error_types
     )
+
+
+def next_delay(policy: RetryPolicy, attempt: int, start_time: datetime) -> timedelta | None:
+    """The pause after an attempt, counted from 1, that failed; None: there is no other.
+
+    Whether the policy's time is over is told by the clock: `start_time` is UTC, without tzinfo.
+    """
+    if attempt >= policy.max_number_of_attempts:
+        return None
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    if policy.retry_timeout is not None and now >= start_time + policy.retry_timeout:
+        return None
+    coefficient = 1.0 if policy.backoff_coefficient is None else policy.backoff_coefficient
+    seconds = math.pow(coefficient, attempt - 1) * policy.first_retry_interval.total_seconds()
+    if policy.max_retry_interval is not None:
+        seconds = min(seconds, policy.max_retry_interval.total_seconds())
+    return timedelta(seconds=seconds)

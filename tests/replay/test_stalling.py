@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from durabletask import _core
+from durabletask._worker.typed import TypedOrchestrators
 from durabletask.replay import Replayer
 from durabletask.worker import ReplayCacheOptions, _Registry
 
@@ -23,7 +24,7 @@ def registry_of(*orchestrators: Any, version: str | None = None) -> _Registry:
 
 def executor_of(*orchestrators: Any, warm: bool = False, version: str | None = None) -> Any:
     return _core.Executor(
-        registry_of(*orchestrators, version=version),
+        TypedOrchestrators(registry_of(*orchestrators, version=version)),
         replay_cache=ReplayCacheOptions().limits if warm else None,
         on_mismatch="stall",
     )

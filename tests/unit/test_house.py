@@ -15,7 +15,9 @@ INTERNAL = {
     "internal": {
         "__init__",
         "grpc_interceptor",
+        "helpers",
         "orchestrator_service_pb2",
+        "orchestrator_service_pb2_grpc",
         "shared",
     },
     "aio/internal": {"__init__", "grpc_interceptor", "shared"},

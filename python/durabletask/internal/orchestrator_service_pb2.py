@@ -1,12 +1,14 @@
-"""Numbers of the protocol that callers need, where they used to be generated.
+"""Numbers of the protocol that callers need, and its messages where protobuf is installed.
 
-Plain Python: there is no protobuf runtime in this package, and messages are made in
-`durabletask._core`.
+This package needs no protobuf: messages are made in `durabletask._core`. For programs that read or write
+them, the extra `protobuf` brings it; the classes are then made, when first asked for, from the same
+protocol that the package is built with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 # OrchestrationStatus: where an instance is in its life.
 ORCHESTRATION_STATUS_RUNNING = 0
@@ -49,3 +51,20 @@ class OrchestrationIdReusePolicy:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.operationStatus}, action={self.action})"
+
+
+def __getattr__(name: str) -> Any:
+    """A message, an enum or a number of the protocol, or its DESCRIPTOR."""
+    from durabletask._protobuf import protocol
+
+    if not name.startswith("__"):
+        try:
+            names = protocol().names
+        except ImportError:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}: the protocol's messages need protobuf, "
+                "which `pip install durabletask-rs[protobuf]` brings"
+            ) from None
+        if name in names:
+            return names[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

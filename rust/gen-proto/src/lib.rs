@@ -6,6 +6,8 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use prost::Message;
+
 /// The file that holds the protocol, relative to `proto/`.
 pub const PROTO_FILE: &str = "orchestrator_service.proto";
 
@@ -26,7 +28,7 @@ pub fn descriptors() -> Result<prost_types::FileDescriptorSet, Box<dyn Error>> {
     Ok(protox::compile([PROTO_FILE], [repository_root().join("proto")])?)
 }
 
-/// Generates `messages.rs` and `service.rs` and returns them as (file name, content).
+/// Generates `messages.rs`, `service.rs` and `descriptor.hex` and returns them as (file name, content).
 pub fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     let out = tempfile::tempdir()?;
     let mut set = descriptors()?;
@@ -35,6 +37,7 @@ pub fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         file.source_code_info = None;
     }
 
+    let descriptor_text = hex_descriptor(&set)?;
     let mut messages = prost_build::Config::new();
     messages.out_dir(out.path()).include_file("mod.rs");
     messages.compile_fds(set.clone())?;
@@ -51,7 +54,19 @@ pub fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         .compile_fds(services_only(set))?;
     let service_text = read_only_package(services.path())?.replace("super::", "super::super::messages::");
 
-    Ok(vec![("messages.rs", header("messages") + &messages_text), ("service.rs", header("service") + &service_text)])
+    Ok(vec![
+        ("messages.rs", header("messages") + &messages_text),
+        ("service.rs", header("service") + &service_text),
+        ("descriptor.hex", descriptor_text),
+    ])
+}
+
+/// The `FileDescriptorProto` of the protocol itself, in hexadecimal digits, from which Python's protobuf makes its classes.
+fn hex_descriptor(set: &prost_types::FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let file =
+        set.file.iter().find(|file| file.name() == PROTO_FILE).ok_or("the protocol is not among its own files")?;
+    let digits: Vec<String> = file.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.chunks(60).map(|line| line.concat() + "\n").collect())
 }
 
 fn header(what: &str) -> String {

@@ -18,6 +18,9 @@ mod generated {
 
 pub use generated::messages::*;
 
+/// The `FileDescriptorProto` that all this is generated from: hexadecimal digits, in lines.
+pub const DESCRIPTOR_HEX: &str = include_str!("generated/descriptor.hex");
+
 /// Re-exported so that users of the messages agree on its version.
 pub use prost;
 pub use prost_types;

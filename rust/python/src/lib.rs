@@ -15,6 +15,7 @@ mod tasks;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gil::require(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("PROTOCOL_DESCRIPTOR_HEX", durabletask_proto::DESCRIPTOR_HEX)?;
     tasks::register(module)?;
     context::register(module)?;
     engine::register(module)?;

@@ -37,6 +37,7 @@ pub(crate) static ORCHESTRATION_STATE_ERROR: Import = Import::new("durabletask.t
 pub(crate) static HISTORY_FORMAT_ERROR: Import = Import::new("durabletask.replay", "HistoryFormatError");
 pub(crate) static MISMATCH_REPORT: Import = Import::new("durabletask.replay._check", "mismatch_report");
 pub(crate) static NO_TASK_HINT: Import = Import::new("durabletask._source_lines", "hint_about");
+pub(crate) static NEXT_DELAY: Import = Import::new("durabletask._retries", "next_delay");
 pub(crate) static CANCELLED_ERROR: Import = Import::new("asyncio.exceptions", "CancelledError");
 pub(crate) static STANDS_AT: Import = Import::new("durabletask._source_lines", "stands_at");
 pub(crate) static ENDED_AT: Import = Import::new("durabletask._source_lines", "ended_at");

@@ -13,9 +13,10 @@ use durabletask_core::time::Timestamp;
 use pyo3::PyClass;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::engine::failures::Failure;
+use crate::engine::python;
 use crate::gil::SetOnce;
 use awaiter::TaskAwaiter;
 use composite::Composite;
@@ -185,6 +186,13 @@ impl Task {
 
 #[pymethods]
 impl Task {
+    /// For classes of the program's own, whose arguments are theirs.
+    #[new]
+    #[pyo3(signature = (*_arguments, **_named))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::leaf(About::Nothing, 0)
+    }
+
     /// Whether the task has completed or failed.
     #[getter]
     fn is_complete(&self, py: Python<'_>) -> bool {
@@ -245,8 +253,10 @@ impl CompletableTask {
 
 #[pymethods]
 impl CompletableTask {
+    /// The arguments are for classes of the program's own.
     #[new]
-    fn new() -> PyClassInitializer<Self> {
+    #[pyo3(signature = (*_arguments, **_named))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::about(About::Nothing, 0)
     }
 
@@ -270,20 +280,57 @@ pub(crate) struct TimerTask;
 impl TimerTask {
     #[new]
     fn new() -> PyClassInitializer<Self> {
-        CompletableTask::new().add_subclass(Self)
+        CompletableTask::about(About::Nothing, 0).add_subclass(Self)
     }
 }
 
 /// A call that is made again when it fails, as its retry policy says.
 #[pyclass(frozen, subclass, generic, extends = CompletableTask, module = "durabletask.task")]
 #[derive(Debug)]
-pub(crate) struct RetryableTask;
+pub(crate) struct RetryableTask {
+    /// What a program made it with; the engine's own are retried by the engine.
+    given: Option<GivenPolicy>,
+    attempts: AtomicU64,
+}
+
+#[derive(Debug)]
+struct GivenPolicy {
+    policy: Py<PyAny>,
+    start_time: Py<PyAny>,
+}
+
+impl RetryableTask {
+    fn with(given: Option<GivenPolicy>) -> Self {
+        Self { given, attempts: AtomicU64::new(1) }
+    }
+}
 
 #[pymethods]
 impl RetryableTask {
     #[new]
-    fn new() -> PyClassInitializer<Self> {
-        CompletableTask::new().add_subclass(Self)
+    #[pyo3(signature = (retry_policy=None, start_time=None, *_arguments, **_named))]
+    fn new(
+        retry_policy: Option<Py<PyAny>>,
+        start_time: Option<Py<PyAny>>,
+        _arguments: &Bound<'_, PyTuple>,
+        _named: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        let given = retry_policy.zip(start_time).map(|(policy, start_time)| GivenPolicy { policy, start_time });
+        CompletableTask::about(About::Nothing, 0).add_subclass(Self::with(given))
+    }
+
+    /// Counts one more attempt. Tasks of an orchestration are counted by the engine.
+    fn increment_attempt_count(&self) {
+        next(&self.attempts);
+    }
+
+    /// How long to pause before the next attempt, as a `timedelta`; `None` if there is none, or if the task was made without a
+    /// policy, or by the engine, which counts by itself.
+    fn compute_next_delay<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(GivenPolicy { policy, start_time }) = &self.given else { return Ok(None) };
+        let attempts = self.attempts.load(Ordering::Relaxed);
+        let delay = python::NEXT_DELAY.get(py)?.call1((policy, attempts, start_time))?;
+        Ok(if delay.is_none() { None } else { Some(delay) })
     }
 }
 
@@ -301,7 +348,9 @@ pub(crate) fn new_task(py: Python<'_>, class: TaskClass, about: About, id: i32) 
     Ok(match class {
         TaskClass::Completable => create(py, completable)?.into_super(),
         TaskClass::Timer => create(py, completable.add_subclass(TimerTask))?.into_super().into_super(),
-        TaskClass::Retryable => create(py, completable.add_subclass(RetryableTask))?.into_super().into_super(),
+        TaskClass::Retryable => {
+            create(py, completable.add_subclass(RetryableTask::with(None)))?.into_super().into_super()
+        }
     })
 }
 
