@@ -30,8 +30,8 @@ def test_functions_are_registered_under_their_names(registry: worker._Registry) 
 
 
 def test_unknown_names_have_no_function(registry: worker._Registry) -> None:
-    assert registry.get_orchestrator("nobody") is None
-    assert registry.get_activity("nobody") is None
+    assert registry.get_orchestrator("nobody") == (None, None)
+    assert registry.get_activity("nobody") == (None, None)
 
 
 def test_wrong_registrations_are_refused(registry: worker._Registry) -> None:
@@ -63,7 +63,7 @@ def test_a_name_is_taken_once(registry: worker._Registry) -> None:
 
 def test_versions_are_found_by_name_or_as_the_latest(registry: worker._Registry) -> None:
     registry.add_named_orchestrator("y", orchestrate, "v1")
-    assert registry.get_orchestrator("y") is None
+    assert registry.get_orchestrator("y") == (None, None)
     registry.add_named_orchestrator("y", orchestrate, "v2", is_latest=True)
     registry.add_named_orchestrator("y", orchestrate, "v3")
     assert registry.get_orchestrator("y") == (orchestrate, "v2")

@@ -43,7 +43,7 @@ def test_the_json_classes_write_and_read_as_payloads_are(value: Any) -> None:
 
 
 def test_the_registry_has_none_for_nothing() -> None:
-    assert worker._Registry().get_orchestrator("unknown") is None
+    assert worker._Registry().get_orchestrator("unknown") == (None, None)
 
 
 def test_the_tracer_is_made_where_opentelemetry_is_installed() -> None:

@@ -103,8 +103,8 @@ class Registry:
 
     def get_orchestrator(
         self, name: str, version_name: str | None = None
-    ) -> tuple[task.Orchestrator[Any, Any], str | None] | None:
-        """The function for a name, and the version it is; None if there is none.
+    ) -> tuple[task.Orchestrator[Any, Any] | None, str | None]:
+        """The function for a name, and the version it is; `(None, None)` if there is none.
 
         Raises:
             VersionNotRegisteredException: The name has versions, but not this one.
@@ -116,7 +116,7 @@ class Registry:
         versions = self.versioned_orchestrators.get(name)
         version = version_name or self.latest_versioned_orchestrators_version_name.get(name)
         if versions is None or not version:
-            return None
+            return None, None
         if version not in versions:
             raise VersionNotRegisteredException(
                 f"Version '{version}' of the '{name}' orchestrator was not registered; "

@@ -34,10 +34,9 @@ class TypedOrchestrators:
         self, name: str, version_name: str | None = None
     ) -> tuple[Callable[..., Any] | None, str | None]:
         """What the registry answers, typed."""
-        found = self._registry.get_orchestrator(name, version_name)
-        if found is None:
-            return None, None
-        fn, version = found
+        fn, version = self._registry.get_orchestrator(name, version_name)
+        if fn is None:
+            return None, version
         if self.converter is not None:
             return functools.partial(self._converted, self.converter, fn), version
         reader = self._inputs.reader(fn)
