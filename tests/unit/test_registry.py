@@ -31,7 +31,7 @@ def test_functions_are_registered_under_their_names(registry: worker._Registry) 
 
 def test_unknown_names_have_no_function(registry: worker._Registry) -> None:
     assert registry.get_orchestrator("nobody") == (None, None)
-    assert registry.get_activity("nobody") == (None, None)
+    assert registry.get_activity("nobody") is None
 
 
 def test_wrong_registrations_are_refused(registry: worker._Registry) -> None:
