@@ -7,6 +7,7 @@ worker or client is made.
 - `durabletask.worker`: runs them.
 - `durabletask.client`, `durabletask.aio`: start, watch and steer orchestrations.
 - `durabletask.sidecar`: the embedded sidecar, for tests, development and single-machine use.
+- `durabletask.testing`: orchestrations in tests, with a time that passes by itself.
 - `durabletask.replay`: runs today's code against recorded histories.
 """
 

@@ -54,3 +54,19 @@ def test_dapr_ext_workflow_runs_end_to_end(ext_python: str) -> None:
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout)
     assert found == EXPECTED, process.stderr
+
+
+@pytest.mark.skipif(
+    GIVEN is not None, reason="only the embedded sidecar has a time that can be skipped"
+)
+def test_time_passes_for_its_workflows_in_an_environment_for_tests(ext_python: str) -> None:
+    package = Path(durabletask.__file__).parent
+    process = subprocess.run(
+        [ext_python, TESTS / "compat/ext_time.py"],
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == "['charged 3', '2000-01-31T00:00:00']"

@@ -210,3 +210,15 @@ def test_a_database_can_be_copied_while_its_sidecar_is_at_work(tmp_path: Path) -
         assert status_of(sidecar.address, "two") is None
     with pytest.raises(SidecarError, match="no such file"):
         backup(tmp_path / "none", tmp_path / "copy2.db")
+
+
+@pytest.mark.parametrize("name", ["StartInstance", "CompleteActivityTask", "GetInstanceHistory"])
+def test_a_request_that_can_not_be_decoded_is_the_caller_s_fault(name: str) -> None:
+    with (
+        Sidecar() as sidecar,
+        grpc.insecure_channel(sidecar.address) as channel,
+        pytest.raises(grpc.RpcError) as error,
+    ):
+        method(channel, name)(b"\xff\xff", timeout=10)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "decode" in error.value.details()

@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ __all__ = ["Sidecar", "SidecarError", "backup", "main"]
 
 _Path = str | os.PathLike[str]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_VIRTUAL_START = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 
 
@@ -67,10 +70,18 @@ class Sidecar:
         tls_key: File with the key to it, in PEM.
         tls_client_ca: File with certificates in PEM, one of which has to have signed a caller's.
         max_message_bytes: The largest message that is taken, in bytes; None: 256 MiB.
+        turn_lease: How long a worker may have a turn in hand before it is given to another: seconds,
+            or a timedelta.
+        time_skipping: Let time pass by itself, for tests. It stands still while anything runs or
+            waits for a worker, and passes at once to the next timer when nothing does and a client
+            waits for an orchestration; if none waits, a second after the last request of a client.
+        start_time: When time begins, with time_skipping: UTC unless it has tzinfo. None: the
+            beginning of the year 2000, so that histories are the same each time.
+        seed: Which ids histories have, with time_skipping: the same ones for the same seed.
 
     Raises:
-        ValueError: `port` is not between 0 and 65535, `cache_bytes` is negative, or
-            `max_message_bytes` not positive.
+        ValueError: `port` is not between 0 and 65535, `cache_bytes` is negative, `max_message_bytes`
+            or `turn_lease` not positive, or start_time or seed is given without time_skipping.
     """
 
     def __init__(
@@ -87,6 +98,10 @@ class Sidecar:
         tls_key: _Path | None = None,
         tls_client_ca: _Path | None = None,
         max_message_bytes: int | None = None,
+        turn_lease: float | timedelta = 120.0,
+        time_skipping: bool = False,
+        start_time: datetime | None = None,
+        seed: int | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port must be between 0 and 65535, got {port}")
@@ -94,6 +109,14 @@ class Sidecar:
             raise ValueError(f"cache_bytes must be >= 0, got {cache_bytes}")
         if max_message_bytes is not None and max_message_bytes <= 0:
             raise ValueError(f"max_message_bytes must be > 0, got {max_message_bytes}")
+        lease = turn_lease if isinstance(turn_lease, timedelta) else timedelta(seconds=turn_lease)
+        if lease <= timedelta(0):
+            raise ValueError(f"turn_lease must be > 0 seconds, got {turn_lease}")
+        if not time_skipping and (start_time is not None or seed is not None):
+            raise ValueError(
+                "start_time and seed are for a time that is skipped: add time_skipping=True"
+            )
+        self._time_skipping = time_skipping
         self._db = _text(db)
         self._options: dict[str, Any] = {
             "host": host,
@@ -107,6 +130,12 @@ class Sidecar:
             "tls_key": _text(tls_key),
             "tls_client_ca": _text(tls_client_ca),
             "max_message_bytes": max_message_bytes,
+            "turn_lease": lease,
+            "virtual_time": (
+                (_nanoseconds(start_time or _VIRTUAL_START), (seed or 0) % 2**64)
+                if time_skipping
+                else None
+            ),
         }
         self._server: _core.SidecarServer | None = None
 
@@ -142,6 +171,43 @@ class Sidecar:
             self._server.stop()
             self._server = None
 
+    def now(self) -> datetime:
+        """What time it is in it, in UTC, with tzinfo.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        return _EPOCH + timedelta(microseconds=self._running().now() // 1000)
+
+    def skip(self, by: timedelta, *, timeout: float = 30.0) -> datetime:
+        """Lets time pass, with everything that happens meanwhile.
+
+        Timers fire at their own times, and time stands still for what they set off.
+
+        Args:
+            by: How much of it.
+            timeout: How many seconds of real time to wait for workers that are busy or missing.
+
+        Returns:
+            What time it is then.
+
+        Raises:
+            RuntimeError: It is not running, or its time is not skipped.
+            ValueError: `by` is negative.
+            TimeoutError: Something still runs, or waits for a worker.
+        """
+        if not self._time_skipping:
+            raise RuntimeError("Its time is that of the clock: make it with time_skipping=True.")
+        if by < timedelta(0):
+            raise ValueError(f"time does not go back, got {by}")
+        then = self._running().skip(by, timedelta(seconds=timeout))
+        if then is None:
+            raise TimeoutError(
+                f"Time could not pass by {by} within {timeout} s: something is running, or waits for a worker that"
+                " has it."
+            )
+        return _EPOCH + timedelta(microseconds=then // 1000)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -169,6 +235,12 @@ class Sidecar:
                 " start one here, or pass on its address from before the fork."
             )
         return self._server
+
+
+def _nanoseconds(time: datetime) -> int:
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def backup(db: _Path, to: _Path) -> int:

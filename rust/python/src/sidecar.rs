@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use durabletask_sidecar::{Access, BlockingSidecar, Options, back_up, command};
+use durabletask_sidecar::{Access, BlockingSidecar, BlockingTime, Options, VirtualTime, back_up, command};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -24,7 +25,7 @@ impl SidecarServer {
     #[new]
     #[pyo3(signature = (
         *, host, port, db, cache_bytes, accept_data_loss, insecure, api_token_file, tls_cert, tls_key, tls_client_ca,
-        max_message_bytes
+        max_message_bytes, turn_lease, virtual_time
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords, one for each option")]
     fn start(
@@ -40,9 +41,13 @@ impl SidecarServer {
         tls_key: Option<PathBuf>,
         tls_client_ca: Option<PathBuf>,
         max_message_bytes: Option<usize>,
+        turn_lease: Duration,
+        virtual_time: Option<(i64, u64)>,
     ) -> PyResult<Self> {
         let access = Access { insecure, api_token_file, tls_cert, tls_key, tls_client_ca };
         let mut options = Options { host, port, db, cache_bytes, accept_data_loss, access, ..Options::default() };
+        options.turn_lease = turn_lease;
+        options.virtual_time = virtual_time.map(|(start, seed)| VirtualTime { start, seed });
         options.max_message_bytes = max_message_bytes.unwrap_or(options.max_message_bytes);
         let sidecar = py.detach(|| BlockingSidecar::start(options)).map_err(|error| to_python(py, &error))?;
         let address = sidecar.address().to_string();
@@ -59,6 +64,18 @@ impl SidecarServer {
     #[getter]
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// What time it is in it, in nanoseconds since the Unix epoch.
+    fn now(&self, py: Python<'_>) -> PyResult<i64> {
+        let time = self.time()?;
+        py.detach(|| time.now()).ok_or_else(ended)
+    }
+
+    /// Lets virtual time pass; None if it could not within `patience`.
+    fn skip(&self, py: Python<'_>, by: Duration, patience: Duration) -> PyResult<Option<i64>> {
+        let time = self.time()?;
+        Ok(py.detach(|| time.skip(by, patience)))
     }
 
     /// Stops it and waits until it has stopped; once is enough.
@@ -79,6 +96,11 @@ impl SidecarServer {
 }
 
 impl SidecarServer {
+    fn time(&self) -> PyResult<BlockingTime> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().and_then(BlockingSidecar::time).ok_or_else(ended)
+    }
+
     fn take(&self) -> Option<BlockingSidecar> {
         // Whoever panicked with the lock held has not changed what is in it.
         self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -109,6 +131,10 @@ fn to_python(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {
 #[pyfunction]
 fn back_up_sidecar(py: Python<'_>, db: PathBuf, to: PathBuf) -> PyResult<u64> {
     py.detach(|| back_up(&db, &to)).map_err(|error| to_python(py, &error))
+}
+
+fn ended() -> PyErr {
+    PyRuntimeError::new_err("the sidecar has ended")
 }
 
 /// Runs the `durabletask-sidecar` command until a signal ends it; returns the exit code.

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
+use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError, Time};
 
 /// A running sidecar with a runtime of its own. Dropping it stops it.
 #[derive(Debug)]
@@ -35,6 +35,13 @@ impl BlockingSidecar {
         self.address
     }
 
+    /// What time it is in it: to be asked from any thread, also while it is being stopped.
+    #[must_use]
+    pub fn time(&self) -> Option<BlockingTime> {
+        let (runtime, sidecar) = (self.runtime.as_ref()?, self.sidecar.as_ref()?);
+        Some(BlockingTime { runtime: runtime.handle().clone(), time: sidecar.time() })
+    }
+
     /// Stops the sidecar and its threads.
     pub fn stop(mut self) {
         self.end();
@@ -57,5 +64,26 @@ impl BlockingSidecar {
 impl Drop for BlockingSidecar {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A sidecar's time, for callers without a runtime.
+#[derive(Debug)]
+pub struct BlockingTime {
+    runtime: Handle,
+    time: Time,
+}
+
+impl BlockingTime {
+    /// In nanoseconds since the Unix epoch; none if the sidecar has ended.
+    #[must_use]
+    pub fn now(&self) -> Option<i64> {
+        self.runtime.block_on(self.time.now())
+    }
+
+    /// Lets virtual time pass by so much, for at most `patience` of real time. None if it has not passed by then.
+    #[must_use]
+    pub fn skip(&self, by: Duration, patience: Duration) -> Option<i64> {
+        self.runtime.block_on(async { tokio::time::timeout(patience, self.time.skip(by)).await.ok().flatten() })
     }
 }

@@ -19,12 +19,10 @@ impl Clock {
     }
 
     /// A clock that stands still at `start`.
-    #[cfg(test)]
     pub(crate) fn standing_at(start: Nanos) -> Self {
         Self { started: Instant::now(), virtual_now: Some(start) }
     }
 
-    #[cfg(test)]
     pub(crate) fn is_virtual(&self) -> bool {
         self.virtual_now.is_some()
     }
@@ -44,7 +42,6 @@ impl Clock {
     }
 
     /// Lets virtual time pass until then; it never goes back, and a wall clock is left alone.
-    #[cfg(test)]
     pub(crate) fn advance_to(&mut self, then: Nanos) {
         if let Some(now) = &mut self.virtual_now {
             *now = (*now).max(then);

@@ -176,7 +176,10 @@ async fn serve(arguments: Arguments) -> i32 {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "durabletask-sidecar is listening on {} (state is kept {kept})", sidecar.address());
     let _ = stdout.flush();
-    signals.next().await;
+    let broken = tokio::select! {
+        () = signals.next() => None,
+        reason = sidecar.broken() => Some(reason),
+    };
     tracing::info!("stopping");
     tokio::select! {
         () = sidecar.drain(DRAIN) => {}
@@ -184,7 +187,7 @@ async fn serve(arguments: Arguments) -> i32 {
         () = signals.next() => {}
     }
     sidecar.stop().await;
-    0
+    broken.map_or(0, |reason| complain(&format!("broken: {reason}; please report it, what was acknowledged is kept")))
 }
 
 fn copy(db: &Path, to: &Path) -> i32 {

@@ -23,6 +23,6 @@ mod time;
 mod wire;
 
 pub use access::{Access, AccessError};
-pub use blocking::BlockingSidecar;
-pub use server::{Options, Sidecar, StartError};
+pub use blocking::{BlockingSidecar, BlockingTime};
+pub use server::{Options, Sidecar, StartError, Time, VirtualTime};
 pub use store::{BackupError, OpenError, StoreError, back_up};

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as TaskHandle;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
@@ -57,6 +57,17 @@ pub struct Options {
     pub cache_bytes: usize,
     /// How long a worker may have a turn in hand before it is given to another.
     pub turn_lease: Duration,
+    /// Lets time pass by itself, for tests; none follows the wall clock.
+    pub virtual_time: Option<VirtualTime>,
+}
+
+/// A time that stands still while anybody is at work, and passes to the next timer when nobody is.
+#[derive(Debug, Clone, Copy)]
+pub struct VirtualTime {
+    /// When it begins, in nanoseconds since the Unix epoch.
+    pub start: i64,
+    /// Makes the ids in histories the same each time.
+    pub seed: u64,
 }
 
 impl Default for Options {
@@ -71,6 +82,7 @@ impl Default for Options {
             app_id: "durabletask".to_owned(),
             cache_bytes: 256 * 1024 * 1024,
             turn_lease: Limits::default().turn_lease,
+            virtual_time: None,
         }
     }
 }
@@ -103,6 +115,11 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("can not start a thread: {0}")]
     Thread(std::io::Error),
+}
+
+fn reason_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 fn explain(error: &std::io::Error, port: u16) -> String {
@@ -147,13 +164,15 @@ pub struct Sidecar {
     shutdown: oneshot::Sender<()>,
     server: TaskHandle<Result<(), tonic::transport::Error>>,
     hub: JoinHandle<()>,
+    /// Why it can not go on, if it can not.
+    breakage: watch::Receiver<Option<String>>,
 }
 
 impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { host, port, db, accept_data_loss, access, max_message_bytes, app_id, cache_bytes, turn_lease } =
-            options;
+        let Options { host, port, db, accept_data_loss, access, max_message_bytes, .. } = options;
+        let Options { app_id, cache_bytes, turn_lease, virtual_time, .. } = options;
         let listener = TcpListener::bind((host.as_str(), port))
             .await
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
@@ -168,13 +187,23 @@ impl Sidecar {
         let losses = if accept_data_loss { Losses::Accept } else { Losses::Refuse };
         let store = Store::open(db.as_deref(), losses)?;
         let limits = Limits { turn_lease, ..Limits::default() };
-        let options = HubOptions { app_id, cache_bytes, clock: Clock::wall(), limits };
+        let clock = virtual_time.map_or_else(Clock::wall, |time| Clock::standing_at(time.start));
+        let seed = virtual_time.map(|time| time.seed);
+        let options = HubOptions { app_id, cache_bytes, clock, limits, seed };
         let hub = Hub::new(store, options).map_err(StartError::Read)?;
         let (sender, jobs) = mpsc::channel();
         let handle = Handle::new(sender);
+        let (broken, breakage) = watch::channel(None);
         let hub = std::thread::Builder::new()
             .name("durabletask-hub".to_owned())
-            .spawn(move || hub.run(&jobs))
+            .spawn(move || {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hub.run(&jobs)));
+                if let Err(panic) = ended {
+                    let reason = reason_of(&*panic);
+                    tracing::error!(%reason, "the sidecar is broken and ends; what was acknowledged is kept");
+                    let _ = broken.send(Some(reason));
+                }
+            })
             .map_err(StartError::Thread)?;
 
         let (shutdown, asked) = oneshot::channel();
@@ -197,13 +226,29 @@ impl Sidecar {
             });
         let server = tokio::spawn(server);
         tracing::debug!(%address, "listening");
-        Ok(Self { address, handle, shutdown, server, hub })
+        Ok(Self { address, handle, shutdown, server, hub, breakage })
     }
 
     /// Where it listens, with the real port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What time it is in it, and lets it pass if it is virtual.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        Time(self.handle.clone())
+    }
+
+    /// Waits until it can not go on, because of a mistake in itself, and says why.
+    pub async fn broken(&self) -> String {
+        let mut breakage = self.breakage.clone();
+        match breakage.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // It has ended well.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Hands out nothing more, and gives workers so long to answer what they have in hand.
@@ -225,9 +270,8 @@ impl Sidecar {
         handle.tell(Hub::stop);
         drop(handle);
         let ended = tokio::task::spawn_blocking(move || hub.join());
-        if !matches!(ended.await, Ok(Ok(()))) {
-            tracing::error!("the hub ended in a panic");
-        }
+        // What there is to say of a panic was said when it happened.
+        let _ = ended.await;
         match tokio::time::timeout(DRAIN, &mut server).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended with an error"),
@@ -237,5 +281,24 @@ impl Sidecar {
                 server.abort();
             }
         }
+    }
+}
+
+/// A sidecar's time.
+#[derive(Debug, Clone)]
+pub struct Time(Handle);
+
+impl Time {
+    /// In nanoseconds since the Unix epoch; none if the sidecar has ended.
+    pub async fn now(&self) -> Option<i64> {
+        self.0.look(|hub| Ok(hub.now())).await.ok()
+    }
+
+    /// Lets virtual time pass by so much, with everything that happens on the way; returns what time it is then. It waits
+    /// for those who are at work; none if the sidecar ends before.
+    pub async fn skip(&self, by: Duration) -> Option<i64> {
+        let (done, told) = oneshot::channel();
+        self.0.tell(move |hub| hub.skip(by, done));
+        told.await.ok()
     }
 }

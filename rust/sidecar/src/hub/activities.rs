@@ -4,6 +4,7 @@ use durabletask_proto::history_event::EventType;
 use durabletask_proto::{ActivityResponse, HistoryEvent, TaskCompletedEvent, TaskFailedEvent};
 
 use super::dispatch::ActivityLease;
+use super::failures::shorten;
 use super::scheduler::Need;
 use super::{Hub, HubError, Result};
 use crate::store::{ActivityRow, Key};
@@ -24,7 +25,8 @@ impl Hub {
     }
 
     /// Takes a worker's answer to an activity: the first one counts, from whichever worker that had it in hand.
-    pub(crate) fn complete_activity(&mut self, response: ActivityResponse) -> Result<()> {
+    pub(super) fn take_activity(&mut self, mut response: ActivityResponse) -> Result<()> {
+        response.failure_details.iter_mut().for_each(shorten);
         let ActivityResponse { instance_id, task_id, completion_token, .. } = &response;
         let unknown = || {
             tracing::warn!(?instance_id, task_id, "dropping the completion of an activity that is not in flight");

@@ -27,7 +27,8 @@ pub(crate) struct NewInstance {
 }
 
 impl Hub {
-    pub(crate) fn start_instance(&mut self, new: NewInstance) -> Result<()> {
+    pub(crate) fn start_instance(&mut self, mut new: NewInstance) -> Result<()> {
+        self.expect_more();
         let id = instance_id(&new.start).to_owned();
         if let Some(existing) = self.find(&id)? {
             let status = existing.instance.status;
@@ -42,6 +43,9 @@ impl Hub {
                 }
             }
             self.remove(existing.key)?;
+        }
+        if let Some(instance) = &mut new.start.orchestration_instance {
+            instance.execution_id.get_or_insert_with(|| self.ids.next().to_string());
         }
         let event = events::execution_started(time::to_timestamp(self.clock.now()), new.start, None);
         self.create(&event, None)?;
@@ -115,6 +119,7 @@ impl Hub {
 
     /// An event for an instance, as of now; a finished one has no use for it.
     pub(crate) fn raise(&mut self, id: &str, event: HistoryEvent) -> Result<()> {
+        self.expect_more();
         let row = self.existing(id)?;
         if row.instance.is_finished() {
             tracing::debug!(instance_id = ?id, "dropping an event for a finished instance");
@@ -125,6 +130,7 @@ impl Hub {
     }
 
     pub(crate) fn terminate(&mut self, id: &str, event: &ExecutionTerminatedEvent) -> Result<()> {
+        self.expect_more();
         let row = self.existing(id)?;
         self.terminate_key(row.key, event, None)
     }

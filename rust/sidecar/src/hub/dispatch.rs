@@ -210,7 +210,7 @@ impl Hub {
         if let Some(before) = self.leases.turns.insert(key, lease)
             && let Some(worker) = self.scheduler.holder_of(key)
         {
-            tracing::warn!(%instance_id, stream = worker, "a turn was not answered in time and is handed out again");
+            tracing::warn!(?instance_id, stream = worker, "a turn was not answered in time and is handed out again");
             self.leases.revoked.insert(before.token, worker);
         }
         self.scheduler.turn_sent(key, need, stream, bytes, now, more);
@@ -279,7 +279,7 @@ impl Hub {
         };
         let instance_id = live.row.instance.id.clone();
         let Some((event, task)) = read_task(&row.event) else {
-            tracing::error!(%instance_id, sequence, "an activity in the database is damaged and is passed over");
+            tracing::error!(?instance_id, sequence, "an activity in the database is damaged and is passed over");
             return Ok(None);
         };
         let lease = ActivityLease {

@@ -8,6 +8,7 @@ use crate::wire::decode_history;
 impl Hub {
     /// Creates the copy, and does again what it waits for.
     pub(crate) fn rerun(&mut self, id: &str, asked: Rerun) -> Result<()> {
+        self.expect_more();
         let source = self.existing(id)?;
         if let Some(taken) = self.find(&asked.new_id)? {
             let status = super::clients::status_name(taken.instance.status);
@@ -17,7 +18,7 @@ impl Hub {
         let history = decode_history(&frames)
             .map_err(|error| HubError::Undecodable { id: id.to_owned(), error: error.to_string() })?;
         let now = self.clock.now();
-        let outcome = Self::with_environment(&self.app_id, now, |environment| {
+        let outcome = Self::with_environment(&self.app_id, &mut self.ids, now, |environment| {
             machine::rerun(&source.instance, history, &asked, environment)
         })?;
         let created = Created { instance: &outcome.instance, parent: None, not_before: None, now };

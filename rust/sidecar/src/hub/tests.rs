@@ -24,7 +24,13 @@ fn start() -> Handle {
 }
 
 fn options() -> HubOptions {
-    HubOptions { app_id: "app".to_owned(), cache_bytes: 1 << 20, clock: Clock::wall(), limits: Limits::default() }
+    HubOptions {
+        app_id: "app".to_owned(),
+        cache_bytes: 1 << 20,
+        clock: Clock::wall(),
+        limits: Limits::default(),
+        seed: None,
+    }
 }
 
 /// A root that has ended; below it a chain of that many children that have ended, and as many beside each other; the last

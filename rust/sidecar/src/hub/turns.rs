@@ -6,6 +6,7 @@ use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, OrchestratorResp
 
 use super::clients::status_name;
 use super::dispatch::{TurnLease, need_of};
+use super::failures::shorten_all;
 use super::scheduler::Warm;
 use super::{Hub, HubError, Result};
 use crate::machine::{self, Entry, Kind, Message, Outcome, RawEvent, Turn, events};
@@ -15,7 +16,8 @@ use crate::wire::put_past_event;
 
 impl Hub {
     /// Takes a worker's answer to a turn.
-    pub(crate) fn complete_turn(&mut self, response: OrchestratorResponse) -> Result<()> {
+    pub(super) fn take_turn(&mut self, mut response: OrchestratorResponse) -> Result<()> {
+        shorten_all(&mut response);
         let instance_id = response.instance_id.clone();
         let unknown = || HubError::UnknownWorkItem(format!("a turn of instance '{instance_id}'"));
         let key = self.store.find_key(&instance_id)?.ok_or_else(unknown)?;
@@ -39,7 +41,7 @@ impl Hub {
         let now = self.clock.now();
         let turn = Turn { started, events };
         let chosen = response.version.as_ref().and_then(|version| version.name.clone());
-        let outcome = Self::with_environment(&self.app_id, now, |environment| {
+        let outcome = Self::with_environment(&self.app_id, &mut self.ids, now, |environment| {
             machine::complete_turn(&live.row.instance, turn, response, environment)
         });
         let over = outcome.next_execution.is_some() || outcome.completion.is_some();
@@ -169,7 +171,7 @@ impl Hub {
     fn send(&mut self, message: Message) -> Result<()> {
         let target = message.target;
         let Some(key) = self.store.find_key(&target)? else {
-            tracing::warn!(%target, "dropping an event for an instance that does not exist");
+            tracing::warn!(?target, "dropping an event for an instance that does not exist");
             return Ok(());
         };
         let Some(live) = self.cache.load(&self.store, key)? else {
@@ -177,7 +179,7 @@ impl Hub {
         };
         let wanted = message.execution_id.as_deref();
         if live.row.instance.is_finished() || (wanted.is_some() && wanted != live.row.instance.execution_id()) {
-            tracing::debug!(%target, "dropping an event for an execution that is over");
+            tracing::debug!(?target, "dropping an event for an execution that is over");
             return Ok(());
         }
         match message.event.event_type {
@@ -210,7 +212,7 @@ impl Hub {
         // What is to start later has no code running, and what no worker has gets none.
         if live.row.not_before.is_some() || (self.scheduler.has_workers() && !self.scheduler.serves_turn(&need)) {
             let (waiting, _) = self.store.waiting(key, live.row.instance.execution_id(), u32::MAX)?;
-            let mut outcome = Self::with_environment(&self.app_id, now, |environment| {
+            let mut outcome = Self::with_environment(&self.app_id, &mut self.ids, now, |environment| {
                 machine::terminate_unstarted(&live.row.instance, waiting, event, environment)
             });
             outcome.cascade = event.recurse.then(|| event.clone());

@@ -71,6 +71,11 @@ impl Waiters {
         }
     }
 
+    /// Whether a caller waits for an instance to get somewhere, however long that takes.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.waiting.values().flatten().any(|waiter| !waiter.impatient)
+    }
+
     fn insert(&mut self, key: Key, waiter: Waiter) {
         self.keys.insert(waiter.id, key);
         self.waiting.entry(key).or_default().push(waiter);

@@ -8,8 +8,9 @@ use durabletask_proto::{
     CompleteOrchestrationAction, CreateDetachedOrchestrationAction, CreateSubOrchestrationAction, CreateTimerAction,
     DetachedOrchestrationInstanceCreatedEvent, EventSentEvent, ExecutionCompletedEvent, ExecutionStartedEvent,
     ExecutionTerminatedEvent, HistoryEvent, OrchestrationInstance, OrchestrationStatus, OrchestratorAction,
-    ParentInstanceInfo, ScheduleTaskAction, SendEventAction, SubOrchestrationInstanceCreatedEvent, TaskFailureDetails,
-    TaskRouter, TaskScheduledEvent, TerminateOrchestrationAction, TimerCreatedEvent,
+    ParentInstanceInfo, ScheduleTaskAction, SendEventAction, SubOrchestrationInstanceCreatedEvent,
+    SubOrchestrationInstanceFailedEvent, TaskFailedEvent, TaskFailureDetails, TaskRouter, TaskScheduledEvent,
+    TerminateOrchestrationAction, TimerCreatedEvent,
 };
 
 use super::complete::finish;
@@ -26,6 +27,9 @@ pub(super) fn stamp(router: Option<TaskRouter>, environment: &Environment<'_>) -
 pub(super) fn apply(outcome: &mut Outcome, action: OrchestratorAction, environment: &mut Environment<'_>) {
     let id = action.id;
     let router = stamp(action.router, environment);
+    if let Some(app) = router.target_app_id.clone().filter(|app| !app.is_empty() && app != environment.app_id) {
+        return refuse_other_app(outcome, id, &app, router, action.orchestrator_action_type, environment);
+    }
     match action.orchestrator_action_type {
         Some(OrchestratorActionType::ScheduleTask(asked)) => schedule_task(outcome, id, router, asked, environment),
         Some(OrchestratorActionType::CreateTimer(asked)) => create_timer(outcome, id, router, asked, environment),
@@ -250,7 +254,7 @@ fn complete(
     environment: &Environment<'_>,
 ) {
     if outcome.completion.is_some() {
-        tracing::warn!(instance_id = %outcome.instance.id, action = id, "a second completion in one turn is ignored");
+        tracing::warn!(instance_id = ?outcome.instance.id, action = id, "a second completion in one turn is ignored");
         return;
     }
     if !is_final(asked.orchestration_status()) {
@@ -311,4 +315,55 @@ fn refuse_unknown(outcome: &mut Outcome, id: i32, router: TaskRouter, environmen
         ..CompleteOrchestrationAction::default()
     };
     complete(outcome, id, router, asked, environment);
+}
+
+/// One sidecar serves one app. What is asked of another fails where it can be seen, instead of being done here.
+fn refuse_other_app(
+    outcome: &mut Outcome,
+    id: i32,
+    app: &str,
+    router: TaskRouter,
+    asked: Option<OrchestratorActionType>,
+    environment: &mut Environment<'_>,
+) {
+    let here = environment.app_id;
+    let why = |what: String| {
+        let serves = format!("and this sidecar serves '{here}' alone: calling other apps needs Dapr");
+        failure("OtherAppError", format!("{what} is asked of the app '{app}', {serves}"))
+    };
+    let (now, execution_id) = (environment.now, outcome.instance.execution_id().map(str::to_owned));
+    let failed = match asked {
+        Some(OrchestratorActionType::ScheduleTask(asked)) => {
+            let failed = TaskFailedEvent {
+                task_scheduled_id: id,
+                failure_details: Some(why(format!("activity '{}'", asked.name))),
+                task_execution_id: asked.task_execution_id.clone(),
+                ..TaskFailedEvent::default()
+            };
+            schedule_task(outcome, id, router, asked, environment);
+            outcome.activities.pop();
+            EventType::TaskFailed(failed)
+        }
+        Some(OrchestratorActionType::CreateSubOrchestration(asked)) => {
+            let failed = SubOrchestrationInstanceFailedEvent {
+                task_scheduled_id: id,
+                failure_details: Some(why(format!("sub-orchestration '{}'", asked.name))),
+                ..SubOrchestrationInstanceFailedEvent::default()
+            };
+            create_sub_orchestration(outcome, id, router, asked, environment);
+            outcome.children.pop();
+            EventType::SubOrchestrationInstanceFailed(failed)
+        }
+        // Nobody waits for these, so that it is the orchestration that fails.
+        _ => {
+            let asked = CompleteOrchestrationAction {
+                orchestration_status: OrchestrationStatus::Failed.into(),
+                failure_details: Some(why(format!("action #{id}"))),
+                ..CompleteOrchestrationAction::default()
+            };
+            return complete(outcome, id, TaskRouter { target_app_id: None, ..router }, asked, environment);
+        }
+    };
+    let event = confirming(-1, now, None, failed);
+    outcome.messages.push(Message { target: outcome.instance.id.clone(), execution_id, event });
 }

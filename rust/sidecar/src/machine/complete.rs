@@ -67,7 +67,7 @@ pub(crate) fn complete_turn(
 
     if let Some(event) = terminated {
         if outcome.completion.is_none() {
-            tracing::warn!(instance_id = %instance.id, "the worker did not end a terminated orchestration; ending it");
+            tracing::warn!(instance_id = ?instance.id, "the worker did not end a terminated orchestration; ending it");
             outcome.activities.clear();
             outcome.timers.clear();
             outcome.messages.clear();

@@ -80,10 +80,7 @@ impl TaskHubSidecarService for Service {
             name: request.name,
             version: request.version,
             input: request.input,
-            orchestration_instance: Some(OrchestrationInstance {
-                instance_id: instance_id.clone(),
-                execution_id: Some(execution_id.unwrap_or_else(|| Uuid::new_v4().to_string())),
-            }),
+            orchestration_instance: Some(OrchestrationInstance { instance_id: instance_id.clone(), execution_id }),
             scheduled_start_timestamp: request.scheduled_start_timestamp,
             parent_trace_context: request.parent_trace_context,
             tags: request.tags,

@@ -64,23 +64,35 @@ impl HttpService<http::Request<Body>> for TaskHub {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let hub = self.hub.clone();
         match request.uri().path() {
-            GET_WORK_ITEMS => Box::pin(async { Ok(encoded().server_streaming(WorkItems { hub }, request).await) }),
-            GET_INSTANCE_HISTORY => Box::pin(async { Ok(encoded().unary(History { hub }, request).await) }),
+            GET_WORK_ITEMS => {
+                Box::pin(async { Ok(as_others_say_it(encoded().server_streaming(WorkItems { hub }, request).await)) })
+            }
+            GET_INSTANCE_HISTORY => {
+                Box::pin(async { Ok(as_others_say_it(encoded().unary(History { hub }, request).await)) })
+            }
             _ => {
                 let answer = self.methods.call(request);
-                Box::pin(async { answer.await.map(as_exhausted) })
+                Box::pin(async { answer.await.map(as_others_say_it) })
             }
         }
     }
 }
 
-/// A message that is too large is `RESOURCE_EXHAUSTED` in gRPC's own libraries, and workers know it by that; tonic calls
-/// it `OUT_OF_RANGE`, which nothing else here does.
-fn as_exhausted(mut response: http::Response<Body>) -> http::Response<Body> {
-    let status = response.headers_mut().get_mut(Status::GRPC_STATUS);
-    if let Some(status) = status.filter(|status| status.as_bytes() == b"11") {
-        *status = http::HeaderValue::from_static("8");
-    }
+/// What is wrong with a request, as gRPC's own libraries say it. A message that is too large is `RESOURCE_EXHAUSTED`, and
+/// workers know it by that; tonic calls it `OUT_OF_RANGE`, which nothing else here does. One that can not be decoded is
+/// the caller's fault; tonic calls it an internal error.
+fn as_others_say_it(mut response: http::Response<Body>) -> http::Response<Body> {
+    let headers = response.headers_mut();
+    let undecodable = || {
+        let message = headers.get(Status::GRPC_MESSAGE).map(http::HeaderValue::as_bytes);
+        message.is_some_and(|message| message.starts_with(b"failed%20to%20decode"))
+    };
+    let corrected = match headers.get(Status::GRPC_STATUS).map(http::HeaderValue::as_bytes) {
+        Some(b"11") => "8",
+        Some(b"13") if undecodable() => "3",
+        _ => return response,
+    };
+    headers.insert(Status::GRPC_STATUS, http::HeaderValue::from_static(corrected));
     response
 }
 

@@ -191,3 +191,34 @@ async fn continuing_as_new_begins_an_empty_history_with_what_was_carried_over_an
     assert_eq!(finished(&mut client, "loop").await.input.as_deref(), Some("\"second\""));
     sidecar.stop().await;
 }
+
+#[tokio::test]
+async fn a_child_does_not_take_the_place_of_another_s_instance_that_has_ended() {
+    let (sidecar, mut client) = start().await;
+    let mut worker = Worker::connect(&client).await;
+    create(&mut client, "taken", "greet").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![complete(1, "\"kept\"")]).await;
+
+    create(&mut client, "parent", "parent").await.expect("the id is free");
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![child(1, "taken", "child"), child(2, "own", "child")]).await;
+    let turn = worker.turn().await;
+    let own = worker.turn().await;
+    assert_eq!((turn.id(), own.id()), ("parent", "own"));
+    let Some(EventType::SubOrchestrationInstanceFailed(event)) = &turn.request.new_events[1].event_type else {
+        panic!("expected subOrchestrationInstanceFailed, found {:?}", kinds(&turn.request.new_events));
+    };
+    let failure = event.failure_details.as_ref().expect("why");
+    assert_eq!(failure.error_type, "OrchestrationAlreadyExists");
+    assert_eq!(finished(&mut client, "taken").await.output.as_deref(), Some("\"kept\""));
+
+    // Its own may be started again, as a retry does.
+    worker.answer(&turn, vec![]).await;
+    worker.answer(&own, vec![complete(1, "1")]).await;
+    let turn = worker.turn().await;
+    worker.answer(&turn, vec![child(3, "own", "child")]).await;
+    let own = worker.turn().await;
+    assert_eq!(kinds(&own.request.new_events), ["OrchestratorStarted", "ExecutionStarted"]);
+    sidecar.stop().await;
+}

@@ -19,7 +19,8 @@ use super::limits::Limits;
 use crate::store::Key;
 use crate::time::Nanos;
 use lines::Lines;
-use worker::{Worker, nanos};
+use worker::Worker;
+pub(super) use worker::nanos;
 
 pub(crate) type StreamId = u64;
 
@@ -48,6 +49,7 @@ struct TurnOut {
 /// An activity in a worker's hands.
 struct ActivityOut {
     stream: StreamId,
+    serial: u64,
     bytes: usize,
     need: Arc<Need>,
 }
@@ -151,12 +153,25 @@ impl Scheduler {
     }
 
     /// Nothing waits for a worker and nobody is at work.
-    #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.turns.is_empty()
             && self.activities.is_empty()
             && self.turns_out.is_empty()
             && self.activities_out.is_empty()
+    }
+
+    /// How much workers have in hand.
+    pub(super) fn out(&self) -> usize {
+        self.turns_out.len() + self.activities_out.len()
+    }
+
+    /// When, among all that went out, the instance's turn did.
+    pub(super) fn turn_order(&self, key: Key) -> Option<u64> {
+        self.turns_out.get(&key).map(|out| out.serial)
+    }
+
+    pub(super) fn activity_order(&self, sequence: i64) -> Option<u64> {
+        self.activities_out.get(&sequence).map(|out| out.serial)
     }
 
     /// How many turns and activities wait for a worker.
@@ -523,7 +538,9 @@ impl Scheduler {
             worker.activities += 1;
             worker.bytes += bytes;
         }
-        self.activities_out.insert(sequence, ActivityOut { stream, bytes, need });
+        self.next_serial += 1;
+        let serial = self.next_serial;
+        self.activities_out.insert(sequence, ActivityOut { stream, serial, bytes, need });
     }
 
     pub(super) fn activity_not_sent(&mut self, sequence: i64, need: &Arc<Need>) {

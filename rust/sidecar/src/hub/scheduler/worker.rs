@@ -132,6 +132,6 @@ fn within(limit: usize, own: usize) -> usize {
     if own == 0 { limit } else { limit.min(own) }
 }
 
-pub(super) fn nanos(duration: std::time::Duration) -> Nanos {
+pub(in crate::hub) fn nanos(duration: std::time::Duration) -> Nanos {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

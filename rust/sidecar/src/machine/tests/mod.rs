@@ -9,8 +9,8 @@ use durabletask_proto::history_event::EventType;
 use durabletask_proto::{OrchestrationStatus, OrchestrationVersion, OrchestratorResponse};
 
 use story::{
-    Carrying, Story, cancel, child, complete, continue_as_new, detached, event_to, fail, parent, raised, resumed,
-    schedule, suspended, terminated, terminated_with_all, timer, unknown_action, unversioned,
+    Carrying, Story, at_app, cancel, child, complete, continue_as_new, detached, elsewhere, event_to, fail, parent,
+    raised, resumed, schedule, suspended, terminated, terminated_with_all, timer, unknown_action, unversioned,
 };
 
 #[test]
@@ -268,4 +268,29 @@ fn the_custom_status_of_a_turn_is_kept() {
     let response = OrchestratorResponse { custom_status: Some("halfway".to_owned()), ..Default::default() };
     assert_eq!(Story::of("greet").answers_with(response).outcome.custom_status.as_deref(), Some("halfway"));
     assert_eq!(Story::of("greet").answers([]).outcome.custom_status, None, "silence changes nothing");
+}
+
+#[test]
+fn what_is_asked_of_another_app_fails_and_says_that_it_needs_dapr() {
+    let story = Story::of("caller").answers([elsewhere(schedule(1, "hello")), elsewhere(child(2, "child", "child"))]);
+    assert_eq!(story.outcome.activities, []);
+    assert!(story.outcome.children.is_empty());
+    assert_eq!(story.outcome.messages.len(), 2);
+    for message in &story.outcome.messages {
+        assert_eq!((message.target.as_str(), message.execution_id.as_deref()), ("instance", Some("first-run")));
+        let text = format!("{:?}", message.event);
+        assert!(text.contains("'other'") && text.contains("needs Dapr"), "{text}");
+    }
+    assert_eq!(
+        story.history()[2..],
+        ["taskScheduled #1 hello", "subOrchestrationInstanceCreated #2 child"],
+        "the orchestration is told of it like of any other failure"
+    );
+
+    let story = Story::of("caller").answers([elsewhere(event_to(1, "target", "ping"))]);
+    assert_eq!(story.status(), OrchestrationStatus::Failed, "nobody waits for it");
+    assert!(story.outcome.messages.is_empty());
+
+    let story = Story::of("caller").answers([at_app(schedule(1, "hello"), "app")]);
+    assert_eq!(story.outcome.activities.len(), 1, "its own app is no other");
 }

@@ -8,7 +8,7 @@ use durabletask_proto::{
     CompleteOrchestrationAction, CreateDetachedOrchestrationAction, CreateSubOrchestrationAction, CreateTimerAction,
     ExecutionStartedEvent, ExecutionTerminatedEvent, HistoryEvent, OrchestrationInstance, OrchestrationStatus,
     OrchestratorAction, OrchestratorResponse, OrchestratorVersionNotAvailableAction, ParentInstanceInfo,
-    ScheduleTaskAction, SendEventAction, TaskFailureDetails, TraceContext,
+    ScheduleTaskAction, SendEventAction, TaskFailureDetails, TaskRouter, TraceContext,
 };
 use uuid::Uuid;
 
@@ -272,4 +272,14 @@ impl Carrying for OrchestratorAction {
         }
         self
     }
+}
+
+/// The action, asked of an app.
+pub(super) fn at_app(action: OrchestratorAction, app: &str) -> OrchestratorAction {
+    let router = TaskRouter { target_app_id: Some(app.to_owned()), ..TaskRouter::default() };
+    OrchestratorAction { router: Some(router), ..action }
+}
+
+pub(super) fn elsewhere(action: OrchestratorAction) -> OrchestratorAction {
+    at_app(action, "other")
 }

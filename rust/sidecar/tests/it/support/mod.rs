@@ -13,7 +13,7 @@ use durabletask_proto::{
     OrchestrationState, OrchestrationStatus, OrchestratorAction, OrchestratorRequest, OrchestratorResponse,
     RaiseEventRequest, WorkItem, WorkerCapability, work_item,
 };
-use durabletask_sidecar::{Options, Sidecar};
+use durabletask_sidecar::{OpenError, Options, Sidecar, StartError};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
@@ -36,7 +36,19 @@ pub(crate) async fn start() -> (Sidecar, Client) {
 }
 
 pub(crate) async fn start_on(db: &Path) -> (Sidecar, Client) {
-    start_with(Options { db: Some(db.to_owned()), ..Options::default() }).await
+    let options = Options { db: Some(db.to_owned()), ..Options::default() };
+    let sidecar = soon("the database", async {
+        loop {
+            // A program that another test is about to start holds what this process had open, until it is started.
+            match Sidecar::start(options.clone()).await {
+                Err(StartError::Database(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+                started => break started.expect("a sidecar on a file starts"),
+            }
+        }
+    });
+    let sidecar = sidecar.await;
+    let client = connect(sidecar.address()).await;
+    (sidecar, client)
 }
 
 pub(crate) async fn start_with(options: Options) -> (Sidecar, Client) {
