@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::{OpenError, StoreError};
 
-/// How many bytes are kept in reserve, for forgetting instances when the disk is full.
-const RESERVE: usize = 2 * 1024 * 1024;
+/// How many bytes are kept in reserve, for forgetting instances when the disk is full: more than the log usually holds,
+/// since what it holds has to find room in the database before the log can take anything new.
+const RESERVE: usize = 8 * 1024 * 1024;
 
 /// A database's files, held as long as this exists.
 pub(super) struct Files {

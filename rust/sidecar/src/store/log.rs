@@ -12,8 +12,6 @@ use super::Store;
 
 /// From how many pages on the log is emptied; SQLite's own measure.
 const PAGES: i64 = 1_000;
-/// After how many commits the log is looked at.
-const COMMITS: u32 = 16;
 
 /// Empties the log as far as readers allow, without waiting for them.
 fn empty(connection: &Connection) -> rusqlite::Result<()> {
@@ -48,12 +46,10 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
 impl Store {
     /// Empties the log when it is large.
     pub(super) fn tend_log(&self) {
-        let commits = self.commits.get() + 1;
-        self.commits.set(commits % COMMITS);
-        if commits < COMMITS {
-            return;
-        }
-        let pages = self.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
+        let pages = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut look| look.query_row([], |row| row.get::<_, i64>(1)));
         let emptied = match pages {
             Ok(pages) if pages < PAGES => Ok(()),
             _ => empty(&self.connection),

@@ -27,8 +27,6 @@ pub(crate) use open::Losses;
 pub use open::OpenError;
 pub(crate) use timers::DueTimer;
 
-use std::cell::Cell;
-
 use rusqlite::Connection;
 
 use files::Files;
@@ -37,8 +35,6 @@ use files::Files;
 pub(crate) struct Store {
     connection: Connection,
     next_sequence: i64,
-    /// Commits since the log was looked at.
-    commits: Cell<u32>,
     /// None in memory.
     files: Option<Files>,
     /// The same number each time that this database is opened, and another for each database.

@@ -1,6 +1,5 @@
 //! Opening a database: ours, a new one, or a clear refusal.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -162,7 +161,7 @@ impl Store {
 
     fn with(connection: Connection, next_sequence: i64, salt: i64, files: Option<Files>) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, next_sequence, salt, commits: Cell::new(0), files }
+        Self { connection, next_sequence, salt, files }
     }
 }
 
