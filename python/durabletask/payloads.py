@@ -23,6 +23,9 @@ that or None:
 - What would be a `SimpleNamespace` becomes the dataclass or named tuple that is annotated, if it has
   exactly its fields. They keep the values that they had in the namespace, and no code of the class is run.
 
+Names that were lost there are kept, besides: named tuples inside other values, and dataclasses inside
+dataclasses, are a `SimpleNamespace` too.
+
 Results of activities and sub-orchestrations and the data of events are not bound to a parameter, and
 arrive as JSON has them; `convert` makes them what they are known to be:
 
@@ -35,9 +38,7 @@ arrive as JSON has them; `convert` makes them what they are known to be:
 | bytes, bytearray | text, base64 |
 | Enum | its value |
 | set, frozenset | list, sorted by the JSON of its items |
-| dataclass | object, marked with `__durabletask_autoobject__`; unmarked in another dataclass |
-| SimpleNamespace | object, marked |
-| named tuple | object, marked, if it is the whole payload; else a list |
+| dataclass, named tuple, SimpleNamespace | object, marked with `__durabletask_autoobject__`, at any depth |
 | pydantic model | object as of `model_dump(mode="json", by_alias=True)` |
 """
 

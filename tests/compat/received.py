@@ -108,6 +108,8 @@ HINTS: dict[str, Any] = {
 }
 
 COUNTED = Counted(1)
+# Named tuples inside other values and dataclasses inside dataclasses are left out: 0.17.4 loses the names of the first,
+# and hands out the second as dicts; here both keep their names.
 VALUES: list[Any] = [
     *(
         0,
@@ -125,13 +127,14 @@ VALUES: list[Any] = [
     *([], [1, "a"], [1, 1], ["2024-01-02T03:04:05"], {}, {"k": str(UUID(int=7))}, {"name": "Ada"}),
     *({"id": 1, "customer": {"name": "Ada"}}, {"id": "one"}, {"x": 1, "y": 2}, {"k": {"id": 1}}),
     *(
-        Order(1, Customer("Ada"), [Point(1, 2), Order(2)]),
+        Order(1, None, [[1, 2], {"id": 2}]),
         [Order(1), Customer("Ada")],
         {"k": Order(1)},
     ),
-    *(Customer("Ada"), Point(1, Point(2, 3)), [Point(1, 2)], Point(1, Order(1, Customer("Ada")))),
+    *(Customer("Ada"), Point(1, [2, 3]), [[1, 2]], Point(1, Order(1))),
     *(SimpleNamespace(id=1), SimpleNamespace(id=1, more=2), SimpleNamespace(name="Ada", id=3)),
     *(SimpleNamespace(x=1, y=Order(1)), SimpleNamespace(), COUNTED, OrderedDict(id=1), Level.LOW),
+    SimpleNamespace(id=1, customer={"name": "Ada"}, lines=[[1, 2]], due="2024-01-02T03:04:05"),
     SimpleNamespace(id=1, customer=Customer("Ada"), lines=[], due="2024-01-02T03:04:05"),
 ]
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from parity import corrected_composites
@@ -43,6 +45,7 @@ LOOP_LIMIT = 10_000
 """So many events held back in one turn are a loop."""
 
 active: set[str] = set()
+_original_to_json = shared.to_json
 _original_delay = task.RetryableTask.compute_next_delay
 
 
@@ -54,6 +57,8 @@ def corrected(kinds: set[str]) -> Iterator[set[str]]:
     changes: list[tuple[Any, str, Any]] = [(worker, "_RuntimeOrchestrationContext", Context)]
     if kinds & corrected_composites.KINDS:
         changes += corrected_composites.CHANGES
+    if "nested_named_fields" in kinds:
+        changes.append((shared, "to_json", _to_json))
     if "retry_timeout" in kinds:
         changes.append((task.RetryableTask, "compute_next_delay", _compute_next_delay))
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
@@ -384,3 +389,36 @@ def _failure(ctx: Any, event: Any) -> tuple[str, Any] | None:
         f"{subject} task #{failed.taskScheduledId} failed: {failed.failureDetails.errorMessage}"
     )
     return message, failed.failureDetails
+
+
+def _to_json(value: Any) -> str:
+    text: str = json.dumps(_named(value))
+    if text != _original_or_none(value):
+        took_effect("nested_named_fields")
+    return text
+
+
+def _original_or_none(value: Any) -> str | None:
+    with contextlib.suppress(Exception):
+        text: str = _original_to_json(value)
+        return text
+    return None
+
+
+def _named(value: Any) -> Any:
+    """The value with all that has named fields as marked objects."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return _marked(dict(zip(value._fields, value, strict=True)))
+    if hasattr(value, "__dataclass_fields__"):
+        return _marked({name: getattr(value, name) for name in value.__dataclass_fields__})
+    if isinstance(value, SimpleNamespace):
+        return _marked({k: v for k, v in vars(value).items() if k != shared.AUTO_SERIALIZED})
+    if isinstance(value, dict):
+        return {key: _named(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_named(each) for each in value]
+    return value
+
+
+def _marked(fields: dict[str, Any]) -> dict[str, Any]:
+    return {**{key: _named(each) for key, each in fields.items()}, shared.AUTO_SERIALIZED: True}

@@ -36,6 +36,10 @@ KINDS: dict[str, str] = {
         "a completion under the id of a pause between attempts: 0.17.4 makes no further attempt"
     ),
     "event_without_effect": "0.17.4 fails for history events that need no handling",
+    "nested_named_fields": (
+        "named tuples inside other values and dataclasses inside dataclasses: 0.17.4 loses the names, "
+        "or the marker"
+    ),
     "action_after_end": (
         "events after the end, in the same turn: 0.17.4 adds actions to the completion, or leaves out "
         "what follows the first event that resumes, if the last task had failed"

@@ -176,6 +176,12 @@ DEVIATIONS: dict[str, tuple[Data, list[list[Data]], Any, Any]] = {
         ("FAILED", "OrchestrationStateError"),
         "waits",
     ),
+    "nested_named_fields": (
+        program(finish([{"$": "pair", "left": 1, "right": 2}])),
+        [[]],
+        ("COMPLETED", "[[1, 2]]"),
+        ("COMPLETED", '[{"left": 1, "right": 2, "__durabletask_autoobject__": true}]'),
+    ),
     "action_after_end": (
         program(start("t", activity(retry=PATIENT)), wait(event("go")), finish("done")),
         [[], [raised("go", None), fail(1)]],

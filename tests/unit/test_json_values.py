@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import namedtuple
 from dataclasses import dataclass, field
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -40,21 +41,33 @@ def test_plain_values_are_written_as_json_writes_them(value: Any) -> None:
     assert to_json(value) == json.dumps(value)
 
 
-def test_a_dataclass_comes_back_as_a_namespace_and_what_is_in_it_as_an_object() -> None:
+def test_a_dataclass_comes_back_as_a_namespace_at_any_depth() -> None:
     encoded = to_json({"orders": [Order(1, [Line("tea", 2)])]})
-    assert encoded.count(AUTO_SERIALIZED) == 1
+    assert encoded.count(AUTO_SERIALIZED) == 2
     decoded = from_json(encoded)
-    assert decoded == {"orders": [SimpleNamespace(id=1, lines=[{"item": "tea", "count": 2}])]}
+    assert decoded == {
+        "orders": [SimpleNamespace(id=1, lines=[SimpleNamespace(item="tea", count=2)])]
+    }
 
 
 def test_the_marker_comes_last_and_fields_keep_their_order() -> None:
     assert to_json(Line("tea", 2)) == f'{{"item": "tea", "count": 2, "{AUTO_SERIALIZED}": true}}'
 
 
-def test_named_tuples_keep_their_names_where_they_are_the_payload() -> None:
-    assert from_json(to_json(Point(1, Pair(3, 4)))) == SimpleNamespace(x=1, y=[3, 4])
-    assert to_json([Point(1, 2)]) == "[[1, 2]]"
-    assert from_json(to_json(Point(1, Line("tea", 2)))).y == SimpleNamespace(item="tea", count=2)
+@pytest.mark.parametrize("value", [Point(1, 2), [Point(1, 2)], {"p": Point(1, Pair(3, 4))}])
+def test_named_tuples_keep_their_names_at_any_depth(value: Any) -> None:
+    text = repr(from_json(to_json(value)))
+    assert "namespace(x=1" in text
+    assert ("namespace(left=3" in text) == isinstance(value, dict)
+
+
+def test_named_fields_are_found_in_what_has_a_form_of_its_own() -> None:
+    class Corner(Enum):
+        TOP = Point(1, Line("tea", 2))
+
+    found = from_json(to_json([Corner.TOP, {Point(3, 4)}]))
+    assert found[0] == SimpleNamespace(x=1, y=SimpleNamespace(item="tea", count=2))
+    assert found[1] == [SimpleNamespace(x=3, y=4)]
 
 
 def test_namespaces_are_read_back_and_not_changed() -> None:
@@ -78,9 +91,7 @@ def test_subclasses_of_containers_are_looked_into() -> None:
     class Bag(list[Any]):
         pass
 
-    assert from_json(to_json(Mine(p=Bag([Line("a", 2)])))) == {
-        "p": [SimpleNamespace(item="a", count=2)]
-    }
+    assert from_json(to_json(Mine(p=Bag([Point(1, 2)])))) == {"p": [SimpleNamespace(x=1, y=2)]}
 
 
 def test_an_object_with_a_false_marker_stays_a_dict() -> None:

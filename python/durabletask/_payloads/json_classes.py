@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from durabletask._payloads.read import restored
-from durabletask._payloads.write import marked, written
+from durabletask._payloads.write import lowered, written
 
 
 class InternalJSONEncoder(json.JSONEncoder):
@@ -14,11 +14,12 @@ class InternalJSONEncoder(json.JSONEncoder):
 
     def encode(self, o: Any) -> str:
         """Write a value."""
-        return super().encode(marked(o))
+        return super().encode(lowered(o))
 
     def default(self, o: Any) -> Any:
         """What to write in the place of a value that JSON has no form for."""
-        return written(o)
+        named = lowered(o)
+        return written(o) if named is o else named
 
 
 class InternalJSONDecoder(json.JSONDecoder):

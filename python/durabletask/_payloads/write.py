@@ -1,12 +1,11 @@
 """Python values to JSON text.
 
-Whatever 0.17 could write is written as it did, to the letter: the text is part of histories, is compared
-there, and decides what other workers receive. So a dataclass or `SimpleNamespace`, at any depth, is an
-object with a marker key; a named tuple is one where it is the whole payload, and a list elsewhere; what
-stands inside of a dataclass is not marked, as `dataclasses.asdict` has it.
-
-What it could not write has a form here: dates and times in ISO 8601, UUID and Decimal as text, bytes as
-base64, an Enum as its value, a set as a sorted list, a pydantic model as the object that it dumps.
+JSON knows no named fields besides those of objects, so dataclasses, named tuples and `SimpleNamespace`
+are written as objects with a marker key, at any depth, and read back as `SimpleNamespace`. Values that
+JSON has no form for are written as `written` says: dates and times in ISO 8601, UUID and Decimal as text,
+bytes as base64, an Enum as its value, a set as a sorted list, a pydantic model as the object that it
+dumps. All else is what the `json` module makes of it, with its default separators: the text is part of
+histories, and compared there.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from uuid import UUID
 # The key that marks an object to be read back as a SimpleNamespace. Other SDKs of the family use
 # the same.
 AUTO_SERIALIZED = "__durabletask_autoobject__"
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 # Asked first for the form of objects, where another SDK has rules of its own for them (`durabletask.dapr`): it returns
 # what is to be written in an object's place, or NotImplemented.
@@ -63,41 +64,64 @@ def to_json(obj: Any) -> str:
     if type(obj) is Prepared:
         return obj.to_json()
     try:
-        return _encode(marked(obj))
+        return _encode(lowered(obj))
     except RecursionError:
         raise ValueError(
             "Circular reference detected, or a value nested too deeply for JSON"
         ) from None
 
 
-def marked(value: Any) -> Any:
-    """A whole payload with its names, if it is a named tuple, which would be written as a list."""
-    if isinstance(value, tuple) and hasattr(value, "_fields") and hasattr(value, "_asdict"):
-        return {**value._asdict(), AUTO_SERIALIZED: True}
-    return value
-
-
-def written(value: Any) -> Any:
-    """What is written in the place of a value that JSON has no form for."""
+def lowered(value: Any) -> Any:
+    """The value without named fields: itself where it has none, else a copy."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict:
+        # One pass at C speed decides whether there is anything to look into.
+        if _SCALARS.issuperset(map(type, value.values())):
+            return value
+        return {key: lowered(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        if _SCALARS.issuperset(map(type, value)):
+            return value
+        return [lowered(item) for item in value]
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        if names is not None and hasattr(value, "_asdict"):
+            return _marked(zip(names, value, strict=False))
+        return [lowered(item) for item in value]
+    if isinstance(value, dict):
+        return {key: lowered(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [lowered(item) for item in value]
+    if isinstance(value, (str, int, float)):
+        return value
     if object_form is not None:
         form = object_form(value)
         if form is not NotImplemented:
-            return form
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {**_fields(value), AUTO_SERIALIZED: True}
+            return lowered(form)
     if isinstance(value, SimpleNamespace):
-        return {**vars(value), AUTO_SERIALIZED: True}
+        return _marked(vars(value).items())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _marked(
+            (field.name, getattr(value, field.name)) for field in dataclasses.fields(value)
+        )
+    return value  # the encoder asks `written`
+
+
+def written(value: Any) -> Any:
+    """What is written in the place of a value that JSON has no form for, and that has no named fields."""
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, (UUID, Decimal)):
         return str(value)
     if isinstance(value, Enum):
-        return value.value
+        return lowered(value.value)
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
     if isinstance(value, (set, frozenset)):
         # Sorted, because the order of a set is another one in every process.
-        return sorted(value, key=_encode)
+        return sorted((lowered(item) for item in value), key=_encode)
     if is_pydantic_model(type(value)):
         return value.model_dump(mode="json", by_alias=True)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
@@ -118,19 +142,7 @@ def is_pydantic_model(kind: Any) -> bool:
     )
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass, those of dataclasses in it as plain objects."""
-    return {
-        field.name: _unmarked(getattr(value, field.name)) for field in dataclasses.fields(value)
-    }
-
-
-def _unmarked(value: Any) -> Any:
-    """What stands in a dataclass, with plain objects in the place of further dataclasses."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _fields(value)
-    if isinstance(value, (list, tuple)):
-        return [_unmarked(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _unmarked(item) for key, item in value.items()}
-    return value
+def _marked(fields: Any) -> dict[str, Any]:
+    named = {name: lowered(item) for name, item in fields}
+    named[AUTO_SERIALIZED] = True
+    return named
