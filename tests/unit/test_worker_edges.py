@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import decimal
 import itertools
 import logging
 import math
@@ -22,7 +23,7 @@ from durabletask._worker import run as worker_run
 from durabletask._worker.options import usable_processors
 from durabletask.aio import AsyncTaskHubGrpcClient
 from durabletask.sidecar import Sidecar
-from durabletask.worker import ReplayCacheOptions, TaskHubGrpcWorker
+from durabletask.worker import ConcurrencyOptions, ReplayCacheOptions, TaskHubGrpcWorker
 
 from support import wire
 from support.fake_sidecar import FakeSidecar, activity_item, orchestrator_item
@@ -188,6 +189,78 @@ def test_names_and_versions_are_given_by_arguments(make_worker: MakeWorker) -> N
 
 
 # While it runs
+
+
+def test_decimal_contexts_that_activities_change_are_their_own(
+    make_worker: MakeWorker, sidecar: FakeSidecar
+) -> None:
+    def changes() -> list[int]:
+        before = decimal.getcontext().prec
+        decimal.getcontext().prec = 5
+        return [before, decimal.getcontext().prec]
+
+    def sync(ctx: Any, _: Any) -> list[int]:
+        return changes()
+
+    async def awaited(ctx: Any, _: Any) -> list[int]:
+        await asyncio.sleep(0.001)
+        return changes()
+
+    def returned(ctx: Any, _: Any) -> Any:
+        return awaited(ctx, _)
+
+    worker = make_worker()
+    for activity in (sync, awaited, returned):
+        worker.add_activity(activity)
+    with decimal.localcontext() as local:
+        local.prec = 9  # the very object that a copy of the context holds, too
+        worker.start()
+        for number in range(10):
+            for name in ("sync", "awaited", "returned"):
+                sidecar.send(activity_item(name, "0", task_id=number))
+        found = {wire.string(sidecar.completion()[1], 3, 1) for _ in range(30)}
+        assert found == {"[9, 5]"}, "an activity found what another had set"
+        assert decimal.getcontext().prec == 9, "an activity changed the main thread's"
+
+
+class Untold(Exception):
+    """Raises whenever it is asked for anything."""
+
+    derive = None
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError("nothing to see")
+
+    @property
+    def __cause__(self) -> Any:
+        raise RuntimeError("no reason")
+
+
+def test_activities_that_fail_in_unspeakable_ways_are_answered(
+    make_worker: MakeWorker, sidecar: FakeSidecar
+) -> None:
+    def sync(ctx: Any, _: Any) -> None:
+        raise Untold
+
+    async def awaited(ctx: Any, _: Any) -> None:
+        raise Untold
+
+    options = ConcurrencyOptions(
+        maximum_concurrent_activity_work_items=1, maximum_thread_pool_workers=1
+    )
+    worker = make_worker(concurrency_options=options)
+    worker.add_activity(sync)
+    worker.add_activity(awaited)
+    worker.start()
+    for number in range(3):
+        for name in ("sync", "awaited"):
+            sidecar.send(activity_item(name, "0", task_id=number))
+    for _ in range(6):  # each frees its place for the next
+        assert b"Untold" in sidecar.completion()[1]
 
 
 def test_activities_see_the_context_of_start_and_nobody_else_s(

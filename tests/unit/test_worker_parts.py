@@ -350,6 +350,35 @@ def test_an_exception_without_usable_text_is_reported_all_the_same() -> None:
     assert failure_chain(ValueError("lone \ud800"))[0][1] == "lone ?"
 
 
+def test_an_exception_that_refuses_to_tell_of_itself_is_reported_all_the_same() -> None:
+    class Exiting(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+    class Closed(Exception):
+        derive = None
+
+        @property
+        def exceptions(self) -> Any:
+            raise RuntimeError("nothing to see")
+
+        @property
+        def __cause__(self) -> Any:
+            raise RuntimeError("no reason")
+
+    class Unnamed(type):
+        @property
+        def __name__(cls) -> str:
+            raise RuntimeError("no name")
+
+    class Nameless(Exception, metaclass=Unnamed):
+        pass
+
+    assert failure_chain(Exiting())[0][1] == "<str() of the exception raised SystemExit>"
+    assert [link[:2] for link in failure_chain(Closed("text"))] == [("Closed", "text")]
+    assert [link[:2] for link in failure_chain(Nameless("text"))] == [("Exception", "text")]
+
+
 def test_an_activity_that_is_exchanged_for_an_asynchronous_one_is_noticed() -> None:
     registry = Registry()
     activities = ActivityExecutor(registry, LOGGER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -19,6 +20,7 @@ from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
+from durabletask._worker.surroundings import Surroundings
 from durabletask._worker.unanswered import Unanswered
 from durabletask._worker.watching import Watch
 
@@ -71,7 +73,7 @@ class ActivityCalls:
         self._threads = threads
         self._reporters = reporters
         self._loop = loop
-        self._context = context
+        self._surroundings = Surroundings(context)
         self._logger = logger
         self._calls: dict[_Key, Call] = {}
         self._kept: dict[_Key, Call] = {}
@@ -140,7 +142,7 @@ class ActivityCalls:
             self._unanswered.lacks_activity(call.received)
             call.lane_done()
             return False
-        call.context = self._context.copy()
+        call.context = self._surroundings.fresh()
         self._calls[call.key] = call
         return True
 
@@ -255,7 +257,10 @@ class ActivityCalls:
 
     def _raised(self, call: Call, error: BaseException) -> _Answer:
         if call.watch is not None:
-            call.watch.ended(error)
+            with contextlib.suppress(
+                BaseException
+            ):  # an exception that can not be told of ends the activity, too
+                call.watch.ended(error)
         return _failed(call.received.item, failure_chain(error))
 
     def _end(self, call: Call, answer: _Answer) -> None:

@@ -26,20 +26,50 @@ def failure_chain(error: BaseException) -> list[_core.FailureLink]:
         seen.add(id(current))
         chain.append(
             (
-                type(current).__name__,
-                _encodable(_message(current)),
+                _encodable(name_of(current)),
+                _encodable(message_of(current)),
                 _encodable(_stack_trace(current)),
                 isinstance(current, NonRetryableError),
             )
         )
-        current = current.__cause__ or next(iter(_contents(current)), None)
+        current = _cause(current) or next(iter(_contents(current)), None)
     return chain
+
+
+# Exceptions are the program's: what asks them for something takes whatever comes, or the activity would never end.
+
+
+def name_of(error: BaseException) -> str:
+    """The name of an exception's class, without its module."""
+    try:
+        return str(type(error).__name__)
+    except BaseException:  # a metaclass of its own
+        return "Exception"
+
+
+def message_of(error: BaseException) -> str:
+    """What `str()` of an exception says."""
+    try:
+        return str(error)
+    except BaseException as broken:
+        return f"<str() of the exception raised {name_of(broken)}>"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    try:
+        cause = error.__cause__
+    except BaseException:
+        return None
+    return cause if isinstance(cause, BaseException) else None
 
 
 def _contents(error: BaseException) -> Sequence[BaseException]:
     """What is in an exception group, which Python 3.10 only has from a package."""
-    inside = getattr(error, "exceptions", None)
-    if not hasattr(error, "derive") or not isinstance(inside, tuple):
+    try:
+        inside = getattr(error, "exceptions", None)
+        if not hasattr(error, "derive") or not isinstance(inside, tuple):
+            return ()
+    except BaseException:
         return ()
     return [each for each in inside if isinstance(each, BaseException)]
 
@@ -52,9 +82,16 @@ def _stack_trace(error: BaseException) -> str:
         return frames
     count = len(inside)
     return frames + "".join(
-        f"exception {index} of {count} in it:\n{''.join(traceback.format_exception(each))}"
+        f"exception {index} of {count} in it:\n{_told(each)}"
         for index, each in enumerate(inside[:_LONGEST_CHAIN], 1)
     )
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:
+        return f"{name_of(error)}: {message_of(error)}\n"
 
 
 def _of_user(frames: TracebackType | None) -> TracebackType | None:
@@ -63,13 +100,6 @@ def _of_user(frames: TracebackType | None) -> TracebackType | None:
     while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_OWN_CODE):
         inner = inner.tb_next
     return inner or frames
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<str() of the exception raised {type(broken).__name__}>"
 
 
 def _encodable(text: str) -> str:

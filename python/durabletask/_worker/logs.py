@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 
@@ -26,7 +27,8 @@ class GuardedLogger(logging.Logger):
         try:
             self._inner.handle(record)
         except Exception:
-            _REPORTER.handleError(record)
+            with contextlib.suppress(Exception):  # exceptions that can not even be printed
+                _REPORTER.handleError(record)
 
 
 # Says what went wrong, and with which line, as `logging` does for its own handlers, if it is to (`raiseExceptions`).

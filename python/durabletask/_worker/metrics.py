@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from durabletask import _core
 from durabletask._tracing import Guard, telemetry
+from durabletask._worker.failures import name_of
 
 if TYPE_CHECKING:
     from durabletask._worker.dispatcher import Dispatcher
@@ -147,7 +148,7 @@ class Metrics:
             return
         attributes = {"durabletask.activity.name": name}
         if error is not None:
-            attributes["error.type"] = type(error).__name__
+            attributes["error.type"] = name_of(error)
         with Guard("recording a duration"):
             self._durations.record(seconds, attributes)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durabletask import _core
+from durabletask._worker.failures import message_of, name_of
 from durabletask._worker.metrics import METRICS
 from durabletask._worker.tracing import activity_span
 
@@ -52,8 +53,8 @@ class Watch:
                 item.instance_id,
                 item.name,
                 item.task_id,
-                type(error).__name__,
-                _text(error),
+                name_of(error),
+                message_of(error),
                 exc_info=(type(error), error, error.__traceback__),
                 extra={
                     "instance_id": item.instance_id,
@@ -61,10 +62,3 @@ class Watch:
                     "task_id": item.task_id,
                 },
             )
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "an exception whose str() raises"
