@@ -91,20 +91,32 @@ impl RuntimeContext {
         }
     }
 
-    /// The same for a payload that is not yet checked to be text.
+    /// Completes a task with a payload that is not yet checked to be text; says whether it had not completed before. One
+    /// that is not short is read when somebody asks for it, if that is not now: those who lose a race are never asked.
     #[inline]
-    pub(crate) fn read_recorded<'py>(
+    pub(crate) fn complete(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
+        task: &Task,
         json: Option<Span<'_>>,
-    ) -> Result<Bound<'py, PyAny>, Stop> {
-        let Some(json) = json else { return Ok(py.None().into_bound(py)) };
-        if self.reader.get(py).is_none()
-            && let Some(value) = payload::decode_short(py, json.bytes)
-        {
-            return Ok(value);
-        }
-        Ok(self.read(py, Some(json.text()?))?)
+        asked_for: bool,
+    ) -> Result<bool, Stop> {
+        let reader = self.reader.get(py);
+        let value = match json {
+            None => py.None().into_bound(py),
+            Some(json) => {
+                let short = if reader.is_none() { payload::decode_short(py, json.bytes) } else { None };
+                match short {
+                    Some(value) => value,
+                    None if asked_for => self.read(py, Some(json.text()?))?,
+                    None => {
+                        let reader = reader.map(|reader| reader.clone_ref(py));
+                        return Ok(task.set_recorded(py, json.text()?, reader).is_ok());
+                    }
+                }
+            }
+        };
+        Ok(task.set_result(py, value.unbind()).is_ok())
     }
 
     /// What an orchestrator is handed as its input. One whose context has a reader is handed the text itself: how to read

@@ -278,8 +278,8 @@ impl<'a, 'py> Turn<'a, 'py> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
-                let value = self.context.get().read_recorded(self.py, json)?;
-                self.settled(task.get().set_result(self.py, value.unbind()).is_ok())
+                let first = self.context.get().complete(self.py, task.get(), json, self.is_awaited(&task))?;
+                self.settled(first)
             }
             Step::Fail(task, message, failure) => {
                 self.settled(task.get().set_failure(self.py, Failure::recorded(message, &failure)).is_ok())
@@ -293,6 +293,12 @@ impl<'a, 'py> Turn<'a, 'py> {
             Step::Start(start) => self.start(start),
             Step::Ignored(notice) => Ok(self.notice(notice)?),
         }
+    }
+
+    /// Whether the code waits for this very task, and not for one that it is a part of.
+    #[inline]
+    fn is_awaited(&self, task: &Py<Task>) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.is(task))
     }
 
     /// Goes on after a task was completed. A task that the user's code completed itself stays as it is.

@@ -1,243 +1,280 @@
-//! `when_all` and `when_any`.
+//! What makes one task of several: when it is complete, with what, and who is told then.
+//!
+//! Every child tells its parents, so that a completion costs what it completes, however many tasks there are and however
+//! deep they stand one in the other. A child does not keep its parents alive, and forgets those that are over when it takes
+//! up another: the same call may be raced against a timer a thousand times.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+#![allow(unsafe_code, reason = "the compiler can not know that the interpreter's lock guards these counts")]
 
-use durabletask_core::semantics::Semantics;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
 
-use pyo3::exceptions::{PyRecursionError, PyTypeError};
+use pyo3::PyClass;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyList;
 
-use super::{COMPLETIONS, CompletableTask, FAILURES, Task};
-use crate::engine::failures::Failure;
-use crate::gil::SetOnce;
-
-/// Composites in composites, at most: their state is found by recursion.
-const MAX_DEPTH: usize = 200;
-
-thread_local! {
-    /// Whether `when_all` waits for all, in the orchestration whose code this thread runs.
-    static WAITS_FOR_ALL: Cell<bool> = const { Cell::new(false) };
-}
-
-/// While this lives, composites that the thread makes are those of a release.
-#[derive(Debug)]
-pub(crate) struct Following {
-    before: bool,
-}
-
-impl Following {
-    #[must_use]
-    pub(crate) fn release(semantics: Semantics) -> Self {
-        Self { before: WAITS_FOR_ALL.replace(semantics.when_all_waits_for_all()) }
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        WAITS_FOR_ALL.set(self.before);
-    }
+/// A task, as far as composites know it.
+pub(super) trait Child: PyClass<Frozen = True> + Sync + Sized {
+    /// When it completed.
+    fn stamp(&self, py: Python<'_>) -> Option<u64>;
+    /// Whether it failed.
+    fn has_failed(&self, py: Python<'_>) -> bool;
+    /// Its value, or the exception that it failed with.
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+    /// Whom it tells that it has completed.
+    fn parents(&self) -> &Parents<Self>;
+    /// What it waits for, in words, what it is made of included; "" if that is not known.
+    fn waits_for(&self, py: Python<'_>, look_inside: bool) -> String;
+    /// What it is made of, if it is made of others.
+    fn as_composite(&self) -> Option<&Composite<Self>>;
 }
 
 /// A task made of tasks.
 #[derive(Debug)]
-pub(super) struct Composite {
-    children: Vec<Py<Task>>,
+pub(super) struct Composite<T: Child>(Rc<Node<T>>);
+
+// SAFETY: tasks are Python objects, which are made, used and freed by whoever holds the interpreter's lock, one thread at a
+// time; nothing here is kept anywhere else.
+unsafe impl<T: Child> Send for Composite<T> {}
+// SAFETY: as above.
+unsafe impl<T: Child> Sync for Composite<T> {}
+
+/// Which children have to complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// All, or the first that fails.
+    All,
+    /// All, also when one has failed.
+    AllEnded,
+    /// The first.
+    Any,
+}
+
+#[derive(Debug)]
+struct Node<T: Child> {
+    children: Vec<Py<T>>,
     rule: Rule,
-    depth: usize,
-    result: SetOnce<Py<PyAny>>,
+    state: Cell<State>,
+    result: OnceCell<Py<PyAny>>,
+    parents: Parents<T>,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// So many children have not completed, one that stands there twice counted twice. When they have, it fails with the
+    /// one that failed first, if any did: when that was, and its place.
+    Waiting { pending: usize, failed: Option<(u64, usize)> },
+    /// When it completed, and the child that decided: the one that failed, or came first.
+    Done { stamp: u64, child: Option<usize>, failed: bool },
+}
+
+impl State {
+    /// Of a composite whose children have all ended.
+    fn ended(stamp: u64, failed: Option<(u64, usize)>) -> Self {
+        Self::Done { stamp, child: failed.map(|(_, place)| place), failed: failed.is_some() }
+    }
+}
+
+/// A place in a composite.
 #[derive(Debug)]
-enum Rule {
-    All {
-        done: SetOnce<AllDone>,
-        /// All children before this one have completed.
-        cursor: AtomicUsize,
-        /// `FAILURES` when the children were last searched for one.
-        failures_seen: AtomicU64,
-        waits_for_all: bool,
-        /// The first in the list that had failed before the question was asked.
-        failed_before: Option<usize>,
-    },
-    Any {
-        done: SetOnce<AnyDone>,
-        /// `COMPLETIONS` when the children were last searched.
-        completions_seen: AtomicU64,
-    },
+struct Link<T: Child> {
+    parent: Weak<Node<T>>,
+    place: usize,
 }
 
-#[derive(Debug)]
-struct AllDone {
-    stamp: u64,
-    failed: Option<usize>,
+impl<T: Child> Link<T> {
+    /// Whether nobody is to be told any more.
+    fn is_over(&self) -> bool {
+        self.parent.upgrade().is_none_or(|parent| matches!(parent.state.get(), State::Done { .. }))
+    }
 }
 
-#[derive(Debug)]
-struct AnyDone {
-    stamp: u64,
-    winner: Option<usize>,
+/// Who is to be told when a task completes; mostly nobody, or one.
+pub(super) struct Parents<T: Child>(Cell<Links<T>>);
+
+impl<T: Child> Default for Parents<T> {
+    fn default() -> Self {
+        Self(Cell::new(Links::None))
+    }
 }
 
-impl Composite {
-    fn task(children: Vec<Py<Task>>, rule: Rule) -> PyResult<Task> {
-        let depth = 1 + children.iter().map(|child| child.get().depth()).max().unwrap_or(0);
-        if depth > MAX_DEPTH {
-            let message = format!("when_all and when_any are nested {depth} deep; at most {MAX_DEPTH} are supported");
-            return Err(PyRecursionError::new_err(message));
-        }
-        let composite = Self { children, rule, depth, result: SetOnce::new() };
-        Ok(Task::composed(composite))
+impl<T: Child> fmt::Debug for Parents<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parents")
     }
+}
 
-    fn all(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        let py = tasks.py();
-        let children = children(tasks)?;
-        let waits_for_all = WAITS_FOR_ALL.get();
-        let has_failed = |child: &Py<Task>| child.get().stamp(py).is_some() && child.get().failure(py).is_some();
-        let failed_before = if waits_for_all { children.iter().position(has_failed) } else { None };
-        let rule = Rule::All {
-            done: SetOnce::new(),
-            cursor: AtomicUsize::new(0),
-            failures_seen: AtomicU64::new(u64::MAX),
-            waits_for_all,
-            failed_before,
-        };
-        Self::task(children, rule)
-    }
+// SAFETY: as for `Composite`.
+unsafe impl<T: Child> Send for Parents<T> {}
+// SAFETY: as for `Composite`.
+unsafe impl<T: Child> Sync for Parents<T> {}
 
-    fn any(tasks: &Bound<'_, PyAny>) -> PyResult<Task> {
-        let py = tasks.py();
-        let children = children(tasks)?;
-        let done = SetOnce::new();
-        let completions_seen = COMPLETIONS.load(Ordering::Relaxed);
-        // Among tasks that had completed before the question was asked, the first in the list wins.
-        let first = children.iter().enumerate().find_map(|(index, child)| Some((index, child.get().stamp(py)?)));
-        if first.is_some() || children.is_empty() {
-            let (winner, stamp) = first.map_or((None, 0), |(index, stamp)| (Some(index), stamp));
-            done.get_or_set(py, AnyDone { stamp, winner });
-        }
-        Self::task(children, Rule::Any { done, completions_seen: AtomicU64::new(completions_seen) })
-    }
+enum Links<T: Child> {
+    None,
+    One(Link<T>),
+    Many(Vec<Link<T>>),
+}
 
-    pub(super) fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// When the composite completed. A stamp tells it exactly, however late it is asked for.
-    pub(super) fn stamp(&self, py: Python<'_>) -> Option<u64> {
-        match &self.rule {
-            Rule::All { done, cursor, failures_seen, waits_for_all, failed_before } => {
-                let found = done.get(py).map(|done| done.stamp);
-                found.or_else(|| match (waits_for_all, failed_before) {
-                    (true, failed_before) => self.wait_for_all(py, done, cursor, *failed_before),
-                    (false, _) => self.look_for_all(py, done, cursor, failures_seen),
-                })
+impl<T: Child> Parents<T> {
+    fn add(&self, link: Link<T>) {
+        self.0.set(match self.take() {
+            Links::None => Links::One(link),
+            Links::One(before) if before.is_over() => Links::One(link),
+            Links::One(before) => Links::Many(vec![before, link]),
+            Links::Many(mut links) => {
+                if links.len() == links.capacity() {
+                    links.retain(|link| !link.is_over());
+                }
+                links.push(link);
+                Links::Many(links)
             }
-            Rule::Any { done, completions_seen } => {
-                let found = done.get(py).map(|done| done.stamp);
-                found.or_else(|| self.look_for_any(py, done, completions_seen))
-            }
-        }
-    }
-
-    fn look_for_all(
-        &self,
-        py: Python<'_>,
-        done: &SetOnce<AllDone>,
-        cursor: &AtomicUsize,
-        seen: &AtomicU64,
-    ) -> Option<u64> {
-        let failures = FAILURES.load(Ordering::Relaxed);
-        if seen.load(Ordering::Relaxed) != failures {
-            seen.store(failures, Ordering::Relaxed);
-            if let Some((stamp, index)) = self.first_completed(py, |child| child.failure(py).is_some()) {
-                return Some(done.get_or_set(py, AllDone { stamp, failed: Some(index) }).stamp);
-            }
-        }
-        let last = self.last_completed(py, cursor)?;
-        Some(done.get_or_set(py, AllDone { stamp: last, failed: None }).stamp)
-    }
-
-    fn wait_for_all(
-        &self,
-        py: Python<'_>,
-        done: &SetOnce<AllDone>,
-        cursor: &AtomicUsize,
-        failed_before: Option<usize>,
-    ) -> Option<u64> {
-        let last = self.last_completed(py, cursor)?;
-        let first_failed = || self.first_completed(py, |child| child.failure(py).is_some()).map(|(_, index)| index);
-        let failed = failed_before.or_else(first_failed);
-        Some(done.get_or_set(py, AllDone { stamp: last, failed }).stamp)
-    }
-
-    /// When the last child completed; `None` while there is one that has not.
-    fn last_completed(&self, py: Python<'_>, cursor: &AtomicUsize) -> Option<u64> {
-        let mut next = cursor.load(Ordering::Relaxed);
-        while let Some(child) = self.children.get(next) {
-            if child.get().stamp(py).is_none() {
-                cursor.store(next, Ordering::Relaxed);
-                return None;
-            }
-            next += 1;
-        }
-        Some(self.children.iter().filter_map(|child| child.get().stamp(py)).max().unwrap_or(0))
-    }
-
-    fn look_for_any(&self, py: Python<'_>, done: &SetOnce<AnyDone>, seen: &AtomicU64) -> Option<u64> {
-        let completions = COMPLETIONS.load(Ordering::Relaxed);
-        if seen.load(Ordering::Relaxed) == completions {
-            return None;
-        }
-        seen.store(completions, Ordering::Relaxed);
-        let (stamp, winner) = self.first_completed(py, |_| true)?;
-        Some(done.get_or_set(py, AnyDone { stamp, winner: Some(winner) }).stamp)
-    }
-
-    /// The stamp and the place of the child that completed before all others of its kind.
-    fn first_completed(&self, py: Python<'_>, kind: impl Fn(&Task) -> bool) -> Option<(u64, usize)> {
-        let completed = self.children.iter().enumerate().filter_map(|(index, child)| {
-            let child = child.get();
-            child.stamp(py).filter(|_| kind(child)).map(|stamp| (stamp, index))
         });
-        completed.min()
     }
 
-    pub(super) fn failure(&self, py: Python<'_>) -> Option<&Failure> {
-        match &self.rule {
-            Rule::All { done, .. } => self.children.get(done.get(py)?.failed?)?.get().failure(py),
-            Rule::Any { .. } => None,
-        }
+    fn take(&self) -> Links<T> {
+        self.0.replace(Links::None)
     }
 
-    /// The value of a composite that completed without failing.
-    pub(super) fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(result) = self.result.get(py) {
-            return Ok(result.bind(py).clone());
+    /// Tells whom it concerns that a task has completed, and whom that concerns in turn.
+    #[inline]
+    pub(super) fn tell(&self, stamp: u64, failed: bool) {
+        match self.take() {
+            Links::None => {}
+            links => tell_all(links, stamp, failed),
         }
-        let result = match &self.rule {
-            Rule::All { .. } => {
-                let results: PyResult<Vec<_>> = self.children.iter().map(|child| child.get().get_result(py)).collect();
-                PyList::new(py, results?)?.into_any()
+    }
+}
+
+fn tell_all<T: Child>(links: Links<T>, stamp: u64, failed: bool) {
+    let mut to_tell = Vec::new();
+    let mut next = Some((links, failed));
+    while let Some((links, failed)) = next {
+        let mut tell = |link: Link<T>| {
+            if let Some(parent) = link.parent.upgrade()
+                && let Some(failed) = parent.child_completed(link.place, stamp, failed)
+            {
+                to_tell.push((parent.parents.take(), failed));
             }
-            Rule::Any { done, .. } => match done.get(py).and_then(|done| done.winner) {
-                Some(winner) => self.children[winner].bind(py).clone().into_any(),
-                None => PyList::empty(py).into_any(),
-            },
         };
-        Ok(self.result.get_or_set(py, result.unbind()).bind(py).clone())
+        match links {
+            Links::None => {}
+            Links::One(link) => tell(link),
+            Links::Many(links) => links.into_iter().for_each(tell),
+        }
+        next = to_tell.pop();
+    }
+}
+
+impl<T: Child> Node<T> {
+    /// Takes note of a child's completion; says whether it completes this one too, and whether as failed.
+    fn child_completed(&self, place: usize, stamp: u64, failed: bool) -> Option<bool> {
+        match (self.state.get(), self.rule) {
+            (State::Waiting { .. }, Rule::All) if failed => {
+                self.state.set(State::Done { stamp, child: Some(place), failed });
+                Some(true)
+            }
+            (State::Waiting { pending, failed: before }, Rule::All | Rule::AllEnded) => {
+                let failed = match before {
+                    Some((at, first)) if !failed || at != stamp || first < place => before,
+                    _ if failed => Some((stamp, place)),
+                    _ => None,
+                };
+                if pending > 1 {
+                    self.state.set(State::Waiting { pending: pending - 1, failed });
+                    return None;
+                }
+                self.state.set(State::ended(stamp, failed));
+                Some(failed.is_some())
+            }
+            (State::Waiting { .. }, Rule::Any) => {
+                self.state.set(State::Done { stamp, child: Some(place), failed: false });
+                Some(false)
+            }
+            // Of children that complete by the same event, the first in the list counts, whoever was told first.
+            (State::Done { stamp: before, child: Some(first), failed: as_failed }, rule)
+                if before == stamp && place < first && (rule == Rule::Any || (rule == Rule::All && failed)) =>
+            {
+                self.state.set(State::Done { stamp, child: Some(place), failed: as_failed });
+                None
+            }
+            (State::Done { .. }, _) => None,
+        }
+    }
+}
+
+impl<T: Child> Composite<T> {
+    pub(super) fn new(py: Python<'_>, children: Vec<Py<T>>, rule: Rule) -> Self {
+        let state = match rule {
+            Rule::All => Self::all(py, &children),
+            Rule::AllEnded => Self::all_ended(py, &children),
+            Rule::Any => Self::any(py, &children),
+        };
+        let node =
+            Node { children, rule, state: Cell::new(state), result: OnceCell::new(), parents: Parents::default() };
+        let node = Rc::new(node);
+        if let State::Waiting { .. } = state {
+            for (place, child) in node.children.iter().enumerate() {
+                let child = child.get();
+                if child.stamp(py).is_none() {
+                    child.parents().add(Link { parent: Rc::downgrade(&node), place });
+                }
+            }
+        }
+        Self(node)
+    }
+
+    fn all(py: Python<'_>, children: &[Py<T>]) -> State {
+        let (mut last, mut pending) = (0, 0);
+        let mut first_failed: Option<(u64, usize)> = None;
+        for (place, child) in children.iter().enumerate() {
+            let child = child.get();
+            let Some(stamp) = child.stamp(py) else {
+                pending += 1;
+                continue;
+            };
+            last = last.max(stamp);
+            if child.has_failed(py) {
+                first_failed = Some(first_failed.map_or((stamp, place), |first| first.min((stamp, place))));
+            }
+        }
+        match first_failed {
+            Some((stamp, place)) => State::Done { stamp, child: Some(place), failed: true },
+            None if pending == 0 => State::ended(last, None),
+            None => State::Waiting { pending, failed: None },
+        }
+    }
+
+    /// Of those that had failed before the question was asked, the first in the list counts.
+    fn all_ended(py: Python<'_>, children: &[Py<T>]) -> State {
+        let stamps = children.iter().map(|child| child.get().stamp(py));
+        let pending = stamps.clone().filter(Option::is_none).count();
+        let failed = children.iter().position(|child| child.get().has_failed(py)).map(|place| (0, place));
+        match pending {
+            0 => State::ended(stamps.flatten().max().unwrap_or(0), failed),
+            _ => State::Waiting { pending, failed },
+        }
+    }
+
+    /// Among tasks that had completed before the question was asked, the first in the list wins.
+    fn any(py: Python<'_>, children: &[Py<T>]) -> State {
+        let first = children.iter().enumerate().find_map(|(place, child)| Some((place, child.get().stamp(py)?)));
+        match first {
+            Some((place, stamp)) => State::Done { stamp, child: Some(place), failed: false },
+            None if children.is_empty() => State::Done { stamp: 0, child: None, failed: false },
+            None => State::Waiting { pending: children.len(), failed: None },
+        }
     }
 
     /// What it waits for, in words: a few of the tasks that are pending.
     pub(super) fn waits_for(&self, py: Python<'_>, look_inside: bool) -> String {
         const FEW: usize = 3;
-        let words = format!("of {} tasks", self.children.len());
+        let words = format!("of {} tasks", self.0.children.len());
         if !look_inside {
             return words;
         }
-        let mut pending = self.children.iter().filter(|child| child.get().stamp(py).is_none());
+        let mut pending = self.0.children.iter().filter(|child| child.get().stamp(py).is_none());
         let first: Vec<_> = pending.by_ref().take(FEW).map(|child| child.get().waits_for(py, false)).collect();
         let more = pending.count();
         if first.is_empty() {
@@ -247,110 +284,112 @@ impl Composite {
         format!("{words}, {} pending: {}{others}", first.len() + more, first.join("; "))
     }
 
-    fn completed_children(&self, py: Python<'_>) -> usize {
-        self.children.iter().filter(|child| child.get().stamp(py).is_some()).count()
+    pub(super) fn children(&self) -> &[Py<T>] {
+        &self.0.children
+    }
+
+    pub(super) fn parents(&self) -> &Parents<T> {
+        &self.0.parents
+    }
+
+    /// When the composite completed.
+    #[inline]
+    pub(super) fn stamp(&self) -> Option<u64> {
+        match self.0.state.get() {
+            State::Waiting { .. } => None,
+            State::Done { stamp, .. } => Some(stamp),
+        }
+    }
+
+    /// The child that it failed with.
+    pub(super) fn failed_child(&self) -> Option<&T> {
+        match self.0.state.get() {
+            State::Done { child: Some(place), failed: true, .. } => Some(self.0.children[place].get()),
+            _ => None,
+        }
+    }
+
+    /// The value of a composite that completed without failing: a list, or the task that came first.
+    pub(super) fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(result) = self.0.result.get() {
+            return Ok(result.bind(py).clone());
+        }
+        // The lists of lists of lists from the inside, not by recursion: they may stand deep one in the other.
+        let mut unfinished = vec![Rc::clone(&self.0)];
+        while let Some(node) = unfinished.last() {
+            let within = node.lists_within();
+            if within.is_empty() {
+                let result = node.make_result(py)?;
+                // Making it may have run code that asked for it.
+                node.result.get_or_init(|| result.unbind());
+                unfinished.pop();
+            } else {
+                unfinished.extend(within);
+            }
+        }
+        Ok(self.0.result.get().map_or_else(|| py.None().into_bound(py), |result| result.bind(py).clone()))
+    }
+
+    /// Its node, if its result is a list that was not made yet.
+    fn to_make(&self) -> Option<Rc<Node<T>>> {
+        (self.0.rule != Rule::Any && self.0.result.get().is_none()).then(|| Rc::clone(&self.0))
     }
 }
 
-/// The tasks of a list, which most are in, or of anything else that can be iterated over.
-fn children(tasks: &Bound<'_, PyAny>) -> PyResult<Vec<Py<Task>>> {
-    let Ok(list) = tasks.cast_exact::<PyList>() else {
-        return tasks.try_iter()?.map(|task| child(task?)).collect();
-    };
-    let mut children = Vec::with_capacity(list.len());
-    for task in list {
-        children.push(child(task)?);
+impl<T: Child> Node<T> {
+    /// Those of its children whose results are lists that were not made yet.
+    fn lists_within(&self) -> Vec<Rc<Self>> {
+        match self.rule {
+            Rule::All | Rule::AllEnded => {
+                self.children.iter().filter_map(|child| child.get().as_composite()?.to_make()).collect()
+            }
+            Rule::Any => Vec::new(),
+        }
     }
-    Ok(children)
-}
 
-#[inline]
-fn child(task: Bound<'_, PyAny>) -> PyResult<Py<Task>> {
-    // Comparing one class is quicker than asking for its ancestors.
-    let task = match task.cast_into_exact::<CompletableTask>() {
-        Ok(task) => return Ok(task.into_super().unbind()),
-        Err(error) => error.into_inner(),
-    };
-    task.cast_into::<Task>().map(Bound::unbind).map_err(|error| not_a_task(&error.into_inner()))
-}
-
-fn not_a_task(found: &Bound<'_, PyAny>) -> PyErr {
-    let class = found.get_type();
-    let name = class.name().map_or_else(|_| "an object".to_owned(), |name| name.to_string());
-    PyTypeError::new_err(format!(
-        "expected durable tasks, as call_activity, create_timer and their like return them; found {name}"
-    ))
-}
-
-/// A task that is composed of other tasks.
-#[pyclass(frozen, subclass, generic, extends = Task, module = "durabletask.task")]
-#[derive(Debug)]
-pub(crate) struct CompositeTask;
-
-#[pymethods]
-impl CompositeTask {
-    /// The tasks it is composed of.
-    fn get_tasks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
-        let py = slf.py();
-        PyList::new(py, slf.as_super().get().composite()?.children.iter().map(|child| child.clone_ref(py)))
+    fn make_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match (self.rule, self.state.get()) {
+            (Rule::Any, State::Done { child: Some(winner), .. }) => {
+                Ok(self.children[winner].bind(py).clone().into_any())
+            }
+            (Rule::Any, _) => Ok(PyList::empty(py).into_any()),
+            (Rule::All | Rule::AllEnded, _) => {
+                let results: PyResult<Vec<_>> = self.children.iter().map(|child| child.get().value(py)).collect();
+                Ok(PyList::new(py, results?)?.into_any())
+            }
+        }
     }
 }
 
-/// Completes when all its tasks have completed, or as soon as one has failed; in the semantics of Dapr 1.19 it fails when
-/// all have ended.
-#[pyclass(frozen, subclass, generic, extends = CompositeTask, module = "durabletask.task")]
-#[derive(Debug)]
-pub(crate) struct WhenAllTask;
-
-#[pymethods]
-impl WhenAllTask {
-    #[new]
-    fn new(tasks: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
-        Ok(PyClassInitializer::from(Composite::all(tasks)?).add_subclass(CompositeTask).add_subclass(Self))
-    }
-
-    /// How many of its tasks have not completed yet.
-    #[getter]
-    fn pending_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        let composite = slf.as_super().as_super().get().composite()?;
-        Ok(composite.children.len() - composite.completed_children(slf.py()))
-    }
-
-    /// How many of its tasks have completed or failed.
-    fn get_completed_tasks(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        Ok(slf.as_super().as_super().get().composite()?.completed_children(slf.py()))
-    }
+thread_local! {
+    /// Children whose parents are gone, while somebody is letting go of such.
+    static LEFT_BEHIND: RefCell<Option<Vec<Vec<Py<PyAny>>>>> = const { RefCell::new(None) };
 }
 
-/// Completes with the first of its tasks that completes or fails; its result is that task.
-#[pyclass(frozen, subclass, generic, extends = CompositeTask, module = "durabletask.task")]
-#[derive(Debug)]
-pub(crate) struct WhenAnyTask;
-
-#[pymethods]
-impl WhenAnyTask {
-    #[new]
-    fn new(tasks: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
-        Ok(PyClassInitializer::from(Composite::any(tasks)?).add_subclass(CompositeTask).add_subclass(Self))
+/// Composites may stand so deep one in the other that letting go of the outermost must not be recursion.
+impl<T: Child> Drop for Node<T> {
+    fn drop(&mut self) {
+        let children: Vec<_> = std::mem::take(&mut self.children).into_iter().map(Py::into_any).collect();
+        let first = LEFT_BEHIND.with_borrow_mut(|left_behind| match left_behind {
+            Some(left_behind) => {
+                left_behind.push(children);
+                None
+            }
+            None => {
+                *left_behind = Some(Vec::new());
+                Some(children)
+            }
+        });
+        let mut next = first;
+        while let Some(children) = next {
+            drop(children);
+            next = LEFT_BEHIND.with_borrow_mut(|left_behind| {
+                let more = left_behind.as_mut().and_then(Vec::pop);
+                if more.is_none() {
+                    *left_behind = None;
+                }
+                more
+            });
+        }
     }
-}
-
-/// A task that completes when all of `tasks` have completed, with the list of their results, or fails as soon as one fails.
-#[pyfunction]
-fn when_all<'py>(tasks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, WhenAllTask>> {
-    Bound::new(tasks.py(), WhenAllTask::new(tasks)?)
-}
-
-/// A task that completes as soon as one of `tasks` completes or fails, with that task as its result.
-#[pyfunction]
-fn when_any<'py>(tasks: &Bound<'py, PyAny>) -> PyResult<Bound<'py, WhenAnyTask>> {
-    Bound::new(tasks.py(), WhenAnyTask::new(tasks)?)
-}
-
-pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<CompositeTask>()?;
-    module.add_class::<WhenAllTask>()?;
-    module.add_class::<WhenAnyTask>()?;
-    module.add_function(wrap_pyfunction!(when_all, module)?)?;
-    module.add_function(wrap_pyfunction!(when_any, module)?)
 }

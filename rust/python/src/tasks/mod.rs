@@ -1,10 +1,13 @@
 //! The tasks that orchestrators wait for.
 //!
-//! A task knows whether and when it completed; composites ask their children instead of being told by them. So a task may
-//! belong to any number of composites, nothing points from a child to its parents, and abandoned composites cost nothing.
+//! A task knows whether and when it completed, and tells the composites that it belongs to, of which there may be any
+//! number. `leaf` is a task that the history completes, `composite` one that is made of others; `compose` are the functions
+//! and classes that make those.
 
 mod awaiter;
+mod compose;
 mod composite;
+mod leaf;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,16 +20,12 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::engine::failures::Failure;
 use crate::engine::python;
-use crate::gil::SetOnce;
 use awaiter::TaskAwaiter;
-use composite::Composite;
-pub(crate) use composite::Following;
+use composite::{Child, Composite, Parents};
+use leaf::{AlreadyCompleted, Leaf, Value};
 
-/// Orders completions: of two tasks, the one that completed first has the lower stamp. One count for the process is
-/// enough, since stamps are only compared inside an orchestration.
-static COMPLETIONS: AtomicU64 = AtomicU64::new(0);
-/// How many tasks failed so far; while it stands still, `when_all` need not look for failed children.
-static FAILURES: AtomicU64 = AtomicU64::new(0);
+pub(crate) use compose::Following;
+pub(crate) use leaf::TaskState;
 
 /// Something that an orchestrator can wait for with `yield` or `await`.
 #[pyclass(frozen, subclass, generic, module = "durabletask.task")]
@@ -55,52 +54,104 @@ pub(crate) enum About {
 
 #[derive(Debug)]
 enum Kind {
-    Leaf(SetOnce<Completion>),
-    Composite(Box<Composite>),
-}
-
-/// How a task ended.
-#[derive(Debug)]
-struct Completion {
-    stamp: u64,
-    value: Result<Py<PyAny>, Box<Failure>>,
-}
-
-/// What a task has for whoever waits for it.
-pub(crate) enum TaskState<'py> {
-    Pending,
-    Completed(Bound<'py, PyAny>),
-    Failed(PyErr),
-}
-
-/// The task was completed or failed before.
-#[derive(Debug)]
-pub(crate) struct AlreadyCompleted;
-
-impl From<AlreadyCompleted> for PyErr {
-    fn from(_: AlreadyCompleted) -> Self {
-        PyValueError::new_err("The task has already completed.")
-    }
-}
-
-/// Counts one more. Only whoever holds the interpreter counts, so that nothing comes between the two halves.
-#[inline]
-fn next(count: &AtomicU64) -> u64 {
-    let next = count.load(Ordering::Relaxed) + 1;
-    count.store(next, Ordering::Relaxed);
-    next
+    Leaf(Leaf<Task>),
+    Composite(Composite<Task>),
 }
 
 impl Task {
     fn leaf(about: About, id: i32) -> Self {
-        Self { kind: Kind::Leaf(SetOnce::new()), about, id }
+        Self { kind: Kind::Leaf(Leaf::new()), about, id }
     }
 
-    fn composed(composite: Composite) -> Self {
-        Self { kind: Kind::Composite(Box::new(composite)), about: About::Nothing, id: 0 }
+    fn composed(composite: Composite<Self>) -> Self {
+        Self { kind: Kind::Composite(composite), about: About::Nothing, id: 0 }
     }
 
-    /// What it waits for, in words, what it is composed of included; "" if that is not known.
+    /// Completes the task with a value.
+    #[inline]
+    pub(crate) fn set_result(&self, py: Python<'_>, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
+        self.set(py, Value::Object(value))
+    }
+
+    /// Completes the task with a value that is read when somebody asks for it, by `reader` if there is one.
+    pub(crate) fn set_recorded(
+        &self,
+        py: Python<'_>,
+        json: &str,
+        reader: Option<Py<PyAny>>,
+    ) -> Result<(), AlreadyCompleted> {
+        self.set(py, Value::recorded(json, reader))
+    }
+
+    /// Completes the task with a failure.
+    pub(crate) fn set_failure(&self, py: Python<'_>, failure: Failure) -> Result<(), AlreadyCompleted> {
+        self.set(py, Value::Failure(Box::new(failure)))
+    }
+
+    #[inline]
+    fn set(&self, py: Python<'_>, value: Value) -> Result<(), AlreadyCompleted> {
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.complete(py, value),
+            Kind::Composite(_) => Err(AlreadyCompleted),
+        }
+    }
+
+    /// The failure that the task ended with.
+    fn failure(&self, py: Python<'_>) -> Option<&Failure> {
+        let mut task = self;
+        loop {
+            match &task.kind {
+                Kind::Leaf(leaf) => return leaf.failure(py),
+                Kind::Composite(composite) => task = composite.failed_child()?,
+            }
+        }
+    }
+
+    /// The task's state, with its value or the exception to raise.
+    #[inline]
+    pub(crate) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.state(py),
+            Kind::Composite(composite) if composite.stamp().is_none() => Ok(TaskState::Pending),
+            Kind::Composite(composite) => match self.failure(py) {
+                Some(failure) => Ok(TaskState::Failed(failure.exception(py)?)),
+                None => composite.result(py).map(TaskState::Completed),
+            },
+        }
+    }
+}
+
+impl Child for Task {
+    #[inline]
+    fn stamp(&self, py: Python<'_>) -> Option<u64> {
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.stamp(py),
+            Kind::Composite(composite) => composite.stamp(),
+        }
+    }
+
+    fn has_failed(&self, py: Python<'_>) -> bool {
+        self.failure(py).is_some()
+    }
+
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_result(py)
+    }
+
+    fn parents(&self) -> &Parents<Self> {
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.parents(),
+            Kind::Composite(composite) => composite.parents(),
+        }
+    }
+
+    fn as_composite(&self) -> Option<&Composite<Self>> {
+        match &self.kind {
+            Kind::Composite(composite) => Some(composite),
+            Kind::Leaf(_) => None,
+        }
+    }
+
     fn waits_for(&self, py: Python<'_>, look_inside: bool) -> String {
         let called = |method: Method, name: &Py<PyString>| format!("{method}('{}') with ID={}", name.bind(py), self.id);
         match (&self.about, &self.kind) {
@@ -110,76 +161,6 @@ impl Task {
             (About::Event(name), _) => format!("{}('{}')", Method::WaitForExternalEvent, name.bind(py)),
             (About::Nothing, Kind::Composite(composite)) => composite.waits_for(py, look_inside),
             (About::Nothing, Kind::Leaf(_)) => String::new(),
-        }
-    }
-
-    /// Completes the task with a value.
-    #[inline]
-    pub(crate) fn set_result(&self, py: Python<'_>, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
-        self.set(py, Ok(value))
-    }
-
-    /// Completes the task with a failure.
-    pub(crate) fn set_failure(&self, py: Python<'_>, failure: Failure) -> Result<(), AlreadyCompleted> {
-        self.set(py, Err(Box::new(failure)))
-    }
-
-    fn set(&self, py: Python<'_>, value: Result<Py<PyAny>, Box<Failure>>) -> Result<(), AlreadyCompleted> {
-        let Kind::Leaf(completion) = &self.kind else { return Err(AlreadyCompleted) };
-        let failed = value.is_err();
-        completion.set(py, Completion { stamp: next(&COMPLETIONS), value }).map_err(|_| AlreadyCompleted)?;
-        if failed {
-            next(&FAILURES);
-        }
-        Ok(())
-    }
-
-    /// When the task completed, in the order of completions; `None` if it has not.
-    #[inline]
-    fn stamp(&self, py: Python<'_>) -> Option<u64> {
-        match &self.kind {
-            Kind::Leaf(completion) => completion.get(py).map(|completion| completion.stamp),
-            Kind::Composite(composite) => composite.stamp(py),
-        }
-    }
-
-    /// The failure that the task ended with.
-    fn failure(&self, py: Python<'_>) -> Option<&Failure> {
-        match &self.kind {
-            Kind::Leaf(completion) => completion.get(py)?.value.as_ref().err().map(AsRef::as_ref),
-            Kind::Composite(composite) => composite.failure(py),
-        }
-    }
-
-    /// The task's state, with its value or the exception to raise.
-    #[inline]
-    pub(crate) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
-        match &self.kind {
-            Kind::Leaf(completion) => Ok(match completion.get(py) {
-                None => TaskState::Pending,
-                Some(Completion { value: Ok(value), .. }) => TaskState::Completed(value.bind(py).clone()),
-                Some(Completion { value: Err(failure), .. }) => TaskState::Failed(failure.exception(py)?),
-            }),
-            Kind::Composite(composite) if composite.stamp(py).is_none() => Ok(TaskState::Pending),
-            Kind::Composite(composite) => match composite.failure(py) {
-                Some(failure) => Ok(TaskState::Failed(failure.exception(py)?)),
-                None => composite.result(py).map(TaskState::Completed),
-            },
-        }
-    }
-
-    /// How many composites stand one inside the other below this task, itself included.
-    fn depth(&self) -> usize {
-        match &self.kind {
-            Kind::Leaf(_) => 0,
-            Kind::Composite(composite) => composite.depth(),
-        }
-    }
-
-    fn composite(&self) -> PyResult<&Composite> {
-        match &self.kind {
-            Kind::Composite(composite) => Ok(composite),
-            Kind::Leaf(_) => Err(PyValueError::new_err("The task is not composed of other tasks.")),
         }
     }
 }
@@ -321,7 +302,7 @@ impl RetryableTask {
 
     /// Counts one more attempt. Tasks of an orchestration are counted by the engine.
     fn increment_attempt_count(&self) {
-        next(&self.attempts);
+        self.attempts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How long to pause before the next attempt, as a `timedelta`; `None` if there is none, or if the task was made without a
@@ -368,5 +349,5 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<CompletableTask>()?;
     module.add_class::<TimerTask>()?;
     module.add_class::<RetryableTask>()?;
-    composite::register(module)
+    compose::register(module)
 }

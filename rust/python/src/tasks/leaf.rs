@@ -1,0 +1,130 @@
+//! A task that somebody completes: the history, or the user's own code.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::composite::{Child, Parents};
+use crate::engine::failures::Failure;
+use crate::engine::payload;
+use crate::gil::SetOnce;
+
+/// Orders completions: of two tasks, the one that completed first has the lower stamp. One count for the process is
+/// enough, since stamps are only compared inside an orchestration.
+static COMPLETIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts one more. Only whoever holds the interpreter counts, so that nothing comes between the two halves.
+#[inline]
+fn next_stamp() -> u64 {
+    let next = COMPLETIONS.load(Ordering::Relaxed) + 1;
+    COMPLETIONS.store(next, Ordering::Relaxed);
+    next
+}
+
+/// What a task has for whoever waits for it.
+pub(crate) enum TaskState<'py> {
+    Pending,
+    Completed(Bound<'py, PyAny>),
+    Failed(PyErr),
+}
+
+/// The task was completed or failed before.
+#[derive(Debug)]
+pub(crate) struct AlreadyCompleted;
+
+impl From<AlreadyCompleted> for PyErr {
+    fn from(_: AlreadyCompleted) -> Self {
+        PyValueError::new_err("The task has already completed.")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Leaf<T: Child> {
+    completion: SetOnce<Completion>,
+    parents: Parents<T>,
+}
+
+/// How a task ended.
+#[derive(Debug)]
+struct Completion {
+    stamp: u64,
+    value: Value,
+}
+
+/// What a task ended with.
+#[derive(Debug)]
+pub(super) enum Value {
+    Object(Py<PyAny>),
+    Recorded(Box<Recorded>),
+    Failure(Box<Failure>),
+}
+
+/// A value as the history has it, and as whoever asked for it got it.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    json: Box<str>,
+    reader: Option<Py<PyAny>>,
+    read: SetOnce<Py<PyAny>>,
+}
+
+impl Value {
+    pub(super) fn recorded(json: &str, reader: Option<Py<PyAny>>) -> Self {
+        Self::Recorded(Box::new(Recorded { json: json.into(), reader, read: SetOnce::new() }))
+    }
+}
+
+impl Recorded {
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(value) = self.read.get(py) {
+            return Ok(value.bind(py).clone());
+        }
+        let value = match &self.reader {
+            None => payload::decode(py, &self.json)?,
+            Some(reader) => reader.bind(py).call1((&*self.json,))?,
+        };
+        // The reader is the user's code, and may have asked for the value itself.
+        Ok(self.read.get_or_set(py, value.unbind()).bind(py).clone())
+    }
+}
+
+impl<T: Child> Leaf<T> {
+    pub(super) fn new() -> Self {
+        Self { completion: SetOnce::new(), parents: Parents::default() }
+    }
+
+    #[inline]
+    pub(super) fn complete(&self, py: Python<'_>, value: Value) -> Result<(), AlreadyCompleted> {
+        let failed = matches!(value, Value::Failure(_));
+        let stamp = next_stamp();
+        self.completion.set(py, Completion { stamp, value }).map_err(|_| AlreadyCompleted)?;
+        self.parents.tell(stamp, failed);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self, py: Python<'_>) -> Option<u64> {
+        self.completion.get(py).map(|completion| completion.stamp)
+    }
+
+    pub(super) fn failure(&self, py: Python<'_>) -> Option<&Failure> {
+        match &self.completion.get(py)?.value {
+            Value::Failure(failure) => Some(failure),
+            Value::Object(_) | Value::Recorded(_) => None,
+        }
+    }
+
+    pub(super) fn parents(&self) -> &Parents<T> {
+        &self.parents
+    }
+
+    #[inline]
+    pub(super) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
+        Ok(match self.completion.get(py).map(|completion| &completion.value) {
+            None => TaskState::Pending,
+            Some(Value::Object(value)) => TaskState::Completed(value.bind(py).clone()),
+            Some(Value::Recorded(recorded)) => TaskState::Completed(recorded.read(py)?),
+            Some(Value::Failure(failure)) => TaskState::Failed(failure.exception(py)?),
+        })
+    }
+}
