@@ -120,10 +120,11 @@ impl<E> ReplayCache<E> {
         out
     }
 
-    /// Empties the cache.
+    /// Empties the cache; turns that are under way keep nothing either.
     #[must_use = "executions are dropped outside the cache's lock"]
     pub fn clear(&mut self) -> Vec<E> {
         self.order.clear();
+        self.turns.clear();
         self.bytes = 0;
         self.slots.drain().map(|(_, slot)| slot.execution).collect()
     }
@@ -211,6 +212,15 @@ mod tests {
         assert!(cache.expire(100).is_empty());
         assert_eq!(cache.expire(101), ["A"]);
         assert_eq!(cache.clear(), ["B"]);
+        assert_eq!(cache.size(), (0, 0));
+    }
+
+    #[test]
+    fn a_turn_that_is_under_way_when_the_cache_is_emptied_keeps_nothing() {
+        let mut cache = cache(10, 1000);
+        let (ticket, _) = cache.begin("a");
+        assert!(cache.clear().is_empty());
+        assert_eq!(cache.end("a", ticket, Some(("A", 10)), 0), ["A"]);
         assert_eq!(cache.size(), (0, 0));
     }
 

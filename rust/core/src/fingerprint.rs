@@ -4,6 +4,13 @@
 //! has added since. The first part can be megabytes, so it is recognized by its length and a running hash; the second is
 //! kept for one turn and compared, because the sidecar may have written a version or patches into its
 //! `orchestratorStarted`.
+//!
+//! Two histories of one length with one hash of 64 bits would be taken for each other: the execution would go on as if the
+//! other had been its own, and ask for what does not follow from the history that the sidecar has. By chance that is once in
+//! 2^64 turns. Whoever chooses a payload can not bring it about: a history is only compared with that of the same instance,
+//! which has the same beginning unless the sidecar has put another in its place (a rerun, a purge and a new start, a turn
+//! that another worker took), and then execution ids and timestamps differ, which are the sidecar's and not known to the
+//! payload's author beforehand. A sidecar that wants to mislead its worker needs no collision for it.
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::convert::{self, Memory};
-use super::{Named, Propagated, RuntimeContext, State};
+use super::{ConfirmedAhead, Named, Propagated, RuntimeContext, State};
 use crate::engine::failures::Failure;
 use crate::engine::{payload, python};
 use crate::gil::{Guarded, SetOnce};
@@ -30,6 +30,7 @@ impl RuntimeContext {
                 orchestration: Orchestration::new(instance_id.to_str()?),
                 names: Memory::new(),
                 policies: Memory::new(),
+                confirmed_ahead: ConfirmedAhead::default(),
                 propagated: None,
             }),
         })
@@ -223,7 +224,7 @@ impl RuntimeContext {
         self.counted(py, Method::SendEvent, || {
             let instance_id = convert::text(instance_id, "send_event: the instance's id")?;
             let name = convert::text(name, "send_event: the event's name")?;
-            let data = self.input(data)?;
+            let data = self.data(data)?;
             if instance_id.is_empty() {
                 return Err(PyValueError::new_err("send_event needs the id of an instance, found ''"));
             }

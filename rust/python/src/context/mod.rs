@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
-use durabletask_core::wire::Span;
+use durabletask_core::wire::{Event, EventType, Span};
 use durabletask_core::{Host, Input, Name, Orchestration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -47,7 +47,16 @@ pub(crate) struct State {
     pub(crate) orchestration: Orchestration<PythonHost>,
     names: Memory<Named>,
     policies: Memory<Arc<RetryPolicy>>,
+    confirmed_ahead: ConfirmedAhead,
     propagated: Option<Propagated>,
+}
+
+/// Which calls the events confirm that were read and are yet to be applied, in ascending order. It is kept once the code
+/// has passed an argument that may have no JSON form: one that was passed to a call which the history confirms had one.
+#[derive(Debug, Default)]
+struct ConfirmedAhead {
+    asked_for: bool,
+    ids: Vec<i32>,
 }
 
 /// What is called: its name for the engine, and for its tasks.
@@ -176,14 +185,53 @@ impl RuntimeContext {
     }
 
     /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really
-    /// made is encoded at once, as it is now. So is a value that may have no JSON form: that is an error on every replay.
+    /// made is encoded at once, as it is now. So is a value that may have no JSON form, unless the history confirms the
+    /// call: without a form, it is an error on every replay.
     fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
         match input {
-            None => Ok(Input::None),
-            Some(value) if self.replaying.load(Ordering::Relaxed) && payload::is_encodable(&value) => {
+            Some(value) if self.may_be_deferred(&value) || self.is_confirmed_ahead(value.py()) => {
                 Ok(Input::Deferred(value.unbind()))
             }
+            input => self.data(input),
+        }
+    }
+
+    /// The payload of an event that is sent, which is as a call's argument. Its confirmation is not looked for: events
+    /// that others sent look the same.
+    fn data(&self, data: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
+        match data {
+            None => Ok(Input::None),
+            Some(value) if self.may_be_deferred(&value) => Ok(Input::Deferred(value.unbind())),
             Some(value) => Ok(Input::Encoded(payload::encode(&value)?.into())),
+        }
+    }
+
+    #[inline]
+    fn may_be_deferred(&self, value: &Bound<'_, PyAny>) -> bool {
+        self.replaying.load(Ordering::Relaxed) && payload::is_encodable(value)
+    }
+
+    /// Whether the history confirms the call that is made next.
+    fn is_confirmed_ahead(&self, py: Python<'_>) -> bool {
+        if !self.replaying.load(Ordering::Relaxed) {
+            return false;
+        }
+        let state = &mut *self.lock(py);
+        state.confirmed_ahead.asked_for = true;
+        let next = state.orchestration.sequence().saturating_add(1);
+        state.confirmed_ahead.ids.binary_search(&next).is_ok()
+    }
+
+    /// Takes note of the calls that these events confirm, which are applied next.
+    pub(crate) fn see_ahead(&self, py: Python<'_>, events: &[Event<'_>]) {
+        let ahead = &mut self.lock(py).confirmed_ahead;
+        ahead.ids.clear();
+        if ahead.asked_for && self.replaying.load(Ordering::Relaxed) {
+            let confirmations = events.iter().filter(|event| {
+                matches!(event.event_type, EventType::TaskScheduled | EventType::SubOrchestrationInstanceCreated)
+            });
+            ahead.ids.extend(confirmations.map(|event| event.id));
+            ahead.ids.sort_unstable();
         }
     }
 

@@ -375,8 +375,7 @@ fn decode<'a>(py: Python<'_>, request: Span<'a>) -> Result<Request<'a>, Corrupt>
 }
 
 fn encode<'py>(py: Python<'py>, response: &OrchestratorResponse) -> Bound<'py, PyBytes> {
-    // An action without much in it has some hundred bytes.
-    let encoded = gil::work_through(py, response.actions.len() * 128, || response.encode_to_vec());
+    let encoded = gil::work_through(py, response.encoded_len(), || response.encode_to_vec());
     PyBytes::new(py, &encoded)
 }
 

@@ -20,6 +20,8 @@ use crate::tasks::{Task, TaskState};
 
 /// How many events are read ahead, so that what was read is still in the processor's cache when it is applied.
 const FEW_EVENTS: usize = 128;
+/// How many events after the one that is applied are read already, at least.
+const SEEN_AHEAD: usize = 32;
 /// How many, where reading lets other threads have the interpreter: enough to make up for asking for it again.
 const MANY_EVENTS: usize = 4096;
 
@@ -185,16 +187,19 @@ impl<'a, 'py> Turn<'a, 'py> {
         let at_once = if many { MANY_EVENTS } else { FEW_EVENTS };
         let mut ahead = Vec::with_capacity(count.min(at_once));
         loop {
-            ahead.clear();
-            let read = read_ahead(self.py, many, &mut events, at_once, &mut ahead);
-            if ahead.is_empty() {
+            let read = read_ahead(self.py, many, &mut events, at_once - ahead.len(), &mut ahead);
+            // The last few wait for the next round, so that a call finds its confirmation among what was read.
+            let ended = read.is_err() || ahead.len() < at_once;
+            let now = if ended { ahead.len() } else { at_once - SEEN_AHEAD };
+            self.context.get().see_ahead(self.py, &ahead);
+            if let Some(trace) = &mut self.trace {
+                trace.read(&ahead[..now], new);
+            }
+            self.apply_read(&ahead[..now])?;
+            if ended {
                 return Ok(read?);
             }
-            if let Some(trace) = &mut self.trace {
-                trace.read(&ahead, new);
-            }
-            self.apply_read(&ahead)?;
-            read?;
+            ahead.drain(..now);
         }
     }
 
