@@ -77,6 +77,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[TOutput]: ...
     @overload
     def call_activity(
@@ -87,6 +88,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[TOutput]: ...
     @overload
     def call_activity(
@@ -97,6 +99,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]: ...
     @abstractmethod
     def call_activity(
@@ -107,6 +110,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]:
         """Schedule an activity.
 
@@ -118,14 +122,18 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
             propagation: How much history the activity is shown, which finds it with
                 `get_propagated_history()`; None: what the sidecar does by default, which is none of
                 it. Needs Dapr 1.18.
+            timeout: How long the activity may take, the time that it waits for a worker included;
+                with a retry policy, each attempt. None: for ever. It is a durable timer, and the
+                first of both decides; an activity that is running is not stopped, and what it
+                returns later is ignored.
 
         Returns:
             A task with the activity's result. If the activity fails for good, it fails with
-            `TaskFailedError`.
+            `TaskFailedError`; if the last attempt took too long, with `TimeoutError`.
 
         Raises:
-            ValueError: `activity` is a lambda, which has no name.
-            TypeError: `input` cannot be written as JSON.
+            ValueError: `activity` is a lambda, which has no name, or `timeout` is not positive.
+            TypeError: `input` cannot be written as JSON, or `timeout` is no timedelta.
 
         """
 
@@ -139,6 +147,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[TOutput]: ...
     @overload
     def call_sub_orchestrator(
@@ -150,6 +159,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[TOutput]: ...
     @overload
     def call_sub_orchestrator(
@@ -161,6 +171,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[TOutput]: ...
     @overload
     def call_sub_orchestrator(
@@ -172,6 +183,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]: ...
     @abstractmethod
     def call_sub_orchestrator(
@@ -183,6 +195,7 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]:
         """Start another orchestration and wait for its result.
 
@@ -195,13 +208,16 @@ class OrchestrationContext(DeterministicContextMixin, ABC):
             propagation: How much history it is shown, which it finds with
                 `get_propagated_history()`; None: what the sidecar does by default, which is none of
                 it. Needs Dapr 1.18.
+            timeout: How long it may take, as of `call_activity`. One that takes longer goes on;
+                what it returns is ignored.
 
         Returns:
-            A task with its result. If it fails for good, the task fails with `TaskFailedError`.
+            A task with its result. If it fails for good, the task fails with `TaskFailedError`; if
+            the last attempt took too long, with `TimeoutError`.
 
         Raises:
-            ValueError: `orchestrator` is a lambda, which has no name.
-            TypeError: `input` cannot be written as JSON.
+            ValueError: `orchestrator` is a lambda, which has no name, or `timeout` is not positive.
+            TypeError: `input` cannot be written as JSON, or `timeout` is no timedelta.
 
         """
 

@@ -125,6 +125,7 @@ class RuntimeContext:
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]: ...
     def call_sub_orchestrator(
         self,
@@ -135,6 +136,7 @@ class RuntimeContext:
         retry_policy: RetryPolicy | None = None,
         app_id: str | None = None,
         propagation: HistoryPropagation | None = None,
+        timeout: timedelta | None = None,
     ) -> Task[Any]: ...
     def wait_for_external_event(
         self, name: str, *, timeout: datetime | timedelta | None = None

@@ -72,6 +72,8 @@ pub(crate) enum TimerOrigin {
     EndlessWait(Name),
     /// It is the pause before this is called again.
     Retry(Target),
+    /// It bounds the call whose id is the one before; the protocol has no origin for that.
+    CallTimeout,
 }
 
 /// An external event for another instance.
@@ -109,7 +111,9 @@ impl<H: Host> Action<H> {
                 TimerOrigin::ExternalEvent(name) | TimerOrigin::EndlessWait(name) => {
                     (Method::WaitForExternalEvent, Some(name))
                 }
-                TimerOrigin::CreateTimer | TimerOrigin::Retry(_) => (Method::CreateTimer, None),
+                TimerOrigin::CreateTimer | TimerOrigin::Retry(_) | TimerOrigin::CallTimeout => {
+                    (Method::CreateTimer, None)
+                }
             },
             Self::SendEvent(event) => (Method::SendEvent, Some(&event.name)),
         };
@@ -176,10 +180,6 @@ impl<H: Host> PendingActions<H> {
 
     pub(crate) fn get(&self, id: i32) -> Option<&Action<H>> {
         self.queue.get(self.index(id)?)?.as_ref()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 
     /// The actions and their ids, in ascending order.

@@ -104,27 +104,28 @@ impl<H: Host> Orchestration<H> {
     fn timer_action(&self, timer: &Timer) -> pb::CreateTimerAction {
         use pb::create_timer_action::Origin;
         let (name, origin) = match &timer.origin {
-            TimerOrigin::CreateTimer => (None, Origin::CreateTimer(pb::TimerOriginCreateTimer {})),
+            TimerOrigin::CreateTimer => (None, Some(Origin::CreateTimer(pb::TimerOriginCreateTimer {}))),
             TimerOrigin::ExternalEvent(name) | TimerOrigin::EndlessWait(name) => {
                 let origin = pb::TimerOriginExternalEvent { name: name.to_string() };
                 // Dapr's own engines leave the field out that 0.17 has.
                 let name = (!self.semantics.every_wait_has_a_timer()).then(|| name.to_string());
-                (name, Origin::ExternalEvent(origin))
+                (name, Some(Origin::ExternalEvent(origin)))
             }
             TimerOrigin::Retry(Target::Activity { execution }) => {
                 let task_execution_id = execution.text(&self.instance_id);
-                (None, Origin::ActivityRetry(pb::TimerOriginActivityRetry { task_execution_id }))
+                (None, Some(Origin::ActivityRetry(pb::TimerOriginActivityRetry { task_execution_id })))
             }
             TimerOrigin::Retry(Target::SubOrchestration { instance_id, first_action }) => {
                 let instance_id = self.sub_orchestration_id(instance_id.as_deref(), *first_action);
-                (None, Origin::SubOrchestrationRetry(pb::TimerOriginSubOrchestrationRetry { instance_id }))
+                (None, Some(Origin::SubOrchestrationRetry(pb::TimerOriginSubOrchestrationRetry { instance_id })))
             }
+            TimerOrigin::CallTimeout => (None, None),
         };
         let fire_at = match &timer.origin {
             TimerOrigin::EndlessWait(_) => pb::prost_types::Timestamp { seconds: NEVER.0, nanos: NEVER.1 },
             _ => timestamp(timer.fire_at),
         };
-        pb::CreateTimerAction { fire_at: Some(fire_at), name, origin: Some(origin) }
+        pb::CreateTimerAction { fire_at: Some(fire_at), name, origin }
     }
 
     fn sub_orchestration_id(&self, given: Option<&str>, first_action: i32) -> String {

@@ -88,7 +88,13 @@ impl Steps {
             }
             Kind::Chain | Kind::FanOut | Kind::Retries => {
                 let input = Input::Deferred(task);
-                let call = ActivityCall { name: Arc::clone(&self.name), input, app_id: None, propagation: None };
+                let call = ActivityCall {
+                    name: Arc::clone(&self.name),
+                    input,
+                    app_id: None,
+                    propagation: None,
+                    timeout: None,
+                };
                 let retry = (self.kind == Kind::Retries).then(|| Arc::clone(&self.policy));
                 engine.call_activity(call, retry, task);
             }

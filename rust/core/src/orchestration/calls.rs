@@ -24,6 +24,8 @@ pub struct ActivityCall<I> {
     pub app_id: Option<Arc<str>>,
     /// How much of the caller's history it is shown.
     pub propagation: Option<HistoryPropagationScope>,
+    /// How long it may take, in microseconds; with a retry policy, each attempt.
+    pub timeout: Option<i64>,
 }
 
 /// Arguments of `call_sub_orchestrator` beside the retry policy.
@@ -39,6 +41,8 @@ pub struct SubOrchestrationCall<I> {
     pub app_id: Option<Arc<str>>,
     /// How much of the caller's history it is shown.
     pub propagation: Option<HistoryPropagationScope>,
+    /// How long it may take, in microseconds; with a retry policy, each attempt.
+    pub timeout: Option<i64>,
 }
 
 impl<H: Host> Orchestration<H> {
@@ -53,8 +57,8 @@ impl<H: Host> Orchestration<H> {
     pub fn call_activity(&mut self, call: ActivityCall<H::Input>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
         let id = self.next_id();
         let target = Target::Activity { execution: self.next_guid() };
-        let ActivityCall { name, input, app_id, propagation } = call;
-        self.schedule(id, Call { name, input, app_id, target, propagation }, retry, task);
+        let ActivityCall { name, input, app_id, propagation, timeout } = call;
+        self.schedule(id, Call { name, input, app_id, target, propagation }, timeout, retry, task);
     }
 
     /// Starts a sub-orchestration; `task` is completed by the history.
@@ -65,9 +69,9 @@ impl<H: Host> Orchestration<H> {
         task: H::Task,
     ) {
         let id = self.next_id();
-        let SubOrchestrationCall { name, input, instance_id, app_id, propagation } = call;
+        let SubOrchestrationCall { name, input, instance_id, app_id, propagation, timeout } = call;
         let target = Target::SubOrchestration { instance_id, first_action: id };
-        self.schedule(id, Call { name, input, app_id, target, propagation }, retry, task);
+        self.schedule(id, Call { name, input, app_id, target, propagation }, timeout, retry, task);
     }
 
     /// Creates a durable timer; `task` is completed when it fires.
@@ -151,9 +155,14 @@ impl<H: Host> Orchestration<H> {
     /// Sends a call with a retry policy, for the first time or again.
     pub(crate) fn schedule_retryable(&mut self, id: i32, mut retry: Box<Retry<H>>) {
         retry.mark = ExecutionMark::default();
-        self.add_action(id, Action::RetryableCall(Arc::clone(&retry.call)));
+        let call = Arc::clone(&retry.call);
+        let timeout = retry.timeout;
+        self.add_action(id, Action::RetryableCall(Arc::clone(&call)));
         self.tasks.insert(id, Pending::Retryable(retry));
         self.release_early(id);
+        if let Some(timeout) = timeout {
+            self.bound_call(timeout, call.target.method(), Name::clone(&call.name));
+        }
     }
 
     /// Notes that a call is not tried again since its time is over.
@@ -165,7 +174,14 @@ impl<H: Host> Orchestration<H> {
         }
     }
 
-    fn schedule(&mut self, id: i32, call: Call<H>, retry: Option<Arc<RetryPolicy>>, task: H::Task) {
+    fn schedule(
+        &mut self,
+        id: i32,
+        call: Call<H>,
+        timeout: Option<i64>,
+        retry: Option<Arc<RetryPolicy>>,
+        task: H::Task,
+    ) {
         if let Some(policy) = retry {
             self.schedule_retryable(
                 id,
@@ -177,6 +193,7 @@ impl<H: Host> Orchestration<H> {
                     call: Arc::new(call),
                     last_failure: None,
                     mark: ExecutionMark::default(),
+                    timeout,
                     resumes_at: None,
                 }),
             );
@@ -186,8 +203,12 @@ impl<H: Host> Orchestration<H> {
             Target::Activity { .. } => Pending::Activity(task, ExecutionMark::default()),
             Target::SubOrchestration { .. } => Pending::SubOrchestration(task),
         };
+        let bound = timeout.map(|timeout| (timeout, call.target.method(), Name::clone(&call.name)));
         self.add_action(id, Action::Call(call));
         self.tasks.insert(id, pending);
         self.release_early(id);
+        if let Some((timeout, method, name)) = bound {
+            self.bound_call(timeout, method, name);
+        }
     }
 }

@@ -106,6 +106,7 @@ impl<H: Host> Orchestration<H> {
             }
             (Pending::RetryTimer(retry), Proof::Timer(fired)) => is_time(retry.resumes_at, fired),
             (Pending::EventTimer(timer), Proof::Timer(fired)) => is_time(timer.fire_at, fired),
+            (Pending::CallTimer(timer), Proof::Timer(fired)) => is_time(timer.fire_at, fired),
             _ => false,
         }
     }
@@ -150,6 +151,7 @@ impl<H: Host> Orchestration<H> {
             Some(Pending::Timer(_, expected)) => *expected = fire_at,
             Some(Pending::RetryTimer(retry)) => retry.resumes_at = fire_at,
             Some(Pending::EventTimer(timer)) => timer.fire_at = fire_at,
+            Some(Pending::CallTimer(timer)) => timer.fire_at = fire_at,
             _ => {}
         }
     }

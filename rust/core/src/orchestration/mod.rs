@@ -2,11 +2,12 @@
 //!
 //! `state` holds it, and what the host may ask of it; `pending` what an execution waits for, `tasks`, `waiting` and `inbox`
 //! how that is kept. `calls` are the calls that an orchestrator makes on its context, `external_events` the waits for events,
-//! `completions` which call a completion belongs to, `outcome` how an execution ends, `rest` what it takes while it waits,
+//! `call_timeouts` their ends, `completions` which call a completion belongs to, `outcome` how an execution ends, `rest` what it takes while it waits,
 //! `step` what an event asks of the host. `transitions` holds what events do to the state, `response` what is left at the
 //! end of a turn.
 
 mod attempts;
+mod call_timeouts;
 mod calls;
 mod completions;
 mod external_events;

@@ -87,9 +87,11 @@ impl<H: Host> Orchestration<H> {
         self.given_up.iter().any(|(method, name)| is_named(*method, name))
             || self.tasks.values().any(|pending| match pending {
                 Pending::RetryTimer(retry) | Pending::Retryable(retry) => retry.attempt > 1 && is_part_of(retry),
-                Pending::Activity(..) | Pending::SubOrchestration(_) | Pending::Timer(..) | Pending::EventTimer(_) => {
-                    false
-                }
+                Pending::Activity(..)
+                | Pending::SubOrchestration(_)
+                | Pending::Timer(..)
+                | Pending::EventTimer(_)
+                | Pending::CallTimer(_) => false,
             })
     }
 

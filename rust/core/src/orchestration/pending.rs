@@ -6,6 +6,7 @@ use durabletask_proto::TaskFailureDetails;
 
 use super::step::LastFailure;
 use crate::action::{Call, Input, Name};
+use crate::error::Method;
 use crate::host::Host;
 use crate::ids::ExecutionMark;
 use crate::retry::RetryPolicy;
@@ -30,6 +31,8 @@ pub(crate) enum Pending<H: Host> {
     RetryTimer(Box<Retry<H>>),
     /// The end of the wait for an external event.
     EventTimer(Box<EventTimer>),
+    /// The end of the time that the call whose id is the one before may take.
+    CallTimer(Box<CallTimer>),
 }
 
 /// A call with a retry policy, between its attempts and during them.
@@ -44,6 +47,8 @@ pub(crate) struct Retry<H: Host> {
     pub(crate) last_failure: Option<Box<LastFailure>>,
     /// The mark of this attempt's execution id, as for an activity.
     pub(crate) mark: ExecutionMark,
+    /// How long each attempt may take, in microseconds.
+    pub(crate) timeout: Option<i64>,
     /// When the pause after this attempt ends, as for a timer.
     pub(crate) resumes_at: Option<Timestamp>,
 }
@@ -59,6 +64,18 @@ pub(crate) struct EventTimer {
     pub(crate) fire_at: Option<Timestamp>,
     /// What whoever waits is told, if the host has words of its own.
     pub(crate) message: Option<Box<str>>,
+}
+
+/// The timer that bounds a call, or one attempt of it. It lives until it fires, as that of a wait does.
+#[derive(Debug)]
+pub(crate) struct CallTimer {
+    pub(crate) method: Method,
+    pub(crate) name: Name,
+    /// How long the call may take, in microseconds, and until when that is.
+    pub(crate) timeout: i64,
+    pub(crate) until: Timestamp,
+    /// When it fires, as for a timer.
+    pub(crate) fire_at: Option<Timestamp>,
 }
 
 /// How an execution ended.

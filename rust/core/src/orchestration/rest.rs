@@ -60,7 +60,8 @@ mod tests {
 
     fn call(execution: &mut Orchestration<Numbers>, ids: std::ops::RangeInclusive<i32>) {
         for id in ids {
-            let call = ActivityCall { name: "a".into(), input: Input::None, app_id: None, propagation: None };
+            let call =
+                ActivityCall { name: "a".into(), input: Input::None, app_id: None, propagation: None, timeout: None };
             execution.call_activity(call, None, id);
         }
     }

@@ -35,7 +35,9 @@ fn apply<'a, H: Host>(
         Ok(Pending::Activity(task, _) | Pending::SubOrchestration(task)) => Step::Complete(task, completed.result),
         Ok(Pending::Retryable(retry)) => Step::Complete(retry.task, completed.result),
         // `completes` leaves these to their timers.
-        Ok(Pending::Timer(..) | Pending::RetryTimer(_) | Pending::EventTimer(_)) => Step::Continue,
+        Ok(Pending::Timer(..) | Pending::RetryTimer(_) | Pending::EventTimer(_) | Pending::CallTimer(_)) => {
+            Step::Continue
+        }
         Err(ignored) => ignored,
     }
 }

@@ -9,6 +9,7 @@ pub(super) fn apply<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>)
     let fired = TimerFired::decode(event.body())?;
     Ok(match this.completes(fired.timer_id, Proof::Timer(fired.fire_at()?), event, "timerFired") {
         Ok(Pending::Timer(task, _)) => Step::Complete(task, None),
+        Ok(Pending::CallTimer(timer)) => this.end_call(fired.timer_id, &timer)?,
         Ok(Pending::EventTimer(timer)) => this.time_out(fired.timer_id, &timer),
         Ok(Pending::RetryTimer(mut retry)) => {
             if retry.policy.is_expired(retry.first_scheduled, this.now)

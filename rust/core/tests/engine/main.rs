@@ -4,6 +4,7 @@
 mod support;
 
 mod any_bytes;
+mod call_timeouts;
 mod continue_as_new;
 mod early_completions;
 mod errors;

@@ -25,7 +25,13 @@ fn policy() -> RetryPolicy {
 }
 
 async fn retried(context: Context, _: Option<String>) -> Ended {
-    let call = ActivityCall { name: "a".into(), input: json("7"), app_id: Some("other".into()), propagation: None };
+    let call = ActivityCall {
+        name: "a".into(),
+        input: json("7"),
+        app_id: Some("other".into()),
+        propagation: None,
+        timeout: None,
+    };
     Ok(context.call_activity(call, Some(&policy())).await?)
 }
 
@@ -132,6 +138,7 @@ fn an_argument_that_the_history_holds_is_sent_again_as_the_history_has_it() {
             input: Input::Deferred(Value("\"new\"")),
             app_id: None,
             propagation: None,
+            timeout: None,
         };
         Ok(context.call_activity(call, Some(&policy())).await?)
     };

@@ -11,7 +11,13 @@ use crate::support::script::{Context, Ended, Raised, for_ever, sub_call};
 async fn three_calls(context: Context, _: Option<String>) -> Ended {
     context.activity("a");
     context.call_activity(
-        ActivityCall { name: "b".into(), input: Input::None, app_id: Some("theirs".into()), propagation: None },
+        ActivityCall {
+            name: "b".into(),
+            input: Input::None,
+            app_id: Some("theirs".into()),
+            propagation: None,
+            timeout: None,
+        },
         None,
     );
     context.call_sub(SubOrchestrationCall { app_id: Some("theirs".into()), ..sub_call("s") }, None);

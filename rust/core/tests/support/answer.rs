@@ -90,9 +90,14 @@ impl Answer {
         })
     }
 
-    fn creates_timer_for(self, id: i32, fire_at: Timestamp, origin: Origin) -> Self {
-        let action =
-            pb::CreateTimerAction { fire_at: Some(proto_time(fire_at)), origin: Some(origin), ..Default::default() };
+    /// The end of the time that a call may take.
+    pub(crate) fn bounds_call(self, id: i32, fire_at: Timestamp) -> Self {
+        self.creates_timer_for(id, fire_at, None)
+    }
+
+    fn creates_timer_for(self, id: i32, fire_at: Timestamp, origin: impl Into<Option<Origin>>) -> Self {
+        let (fire_at, origin) = (Some(proto_time(fire_at)), origin.into());
+        let action = pb::CreateTimerAction { fire_at, origin, ..Default::default() };
         self.action(id, None, OrchestratorActionType::CreateTimer(action))
     }
 

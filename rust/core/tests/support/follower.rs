@@ -104,6 +104,7 @@ async fn wander(context: Context, mut dice: Dice, mut waiting: Vec<Task>) -> End
                     input: Input::Deferred(Value("1")),
                     app_id: None,
                     propagation: None,
+                    timeout: None,
                 };
                 waiting.push(context.call_activity(call, dice.policy().as_ref()));
             }
@@ -114,6 +115,7 @@ async fn wander(context: Context, mut dice: Dice, mut waiting: Vec<Task>) -> End
                     instance_id: None,
                     app_id: Some(name.into()),
                     propagation: None,
+                    timeout: None,
                 };
                 waiting.push(context.call_sub(call, dice.policy().as_ref()));
             }

@@ -107,11 +107,15 @@ impl Context {
     }
 
     pub(crate) fn activity_with(&self, name: &str, input: Input<Value>) -> Task {
-        self.call_activity(ActivityCall { name: name.into(), input, app_id: None, propagation: None }, None)
+        self.call_activity(
+            ActivityCall { name: name.into(), input, app_id: None, propagation: None, timeout: None },
+            None,
+        )
     }
 
     pub(crate) fn retried(&self, name: &str, policy: &RetryPolicy) -> Task {
-        let call = ActivityCall { name: name.into(), input: Input::None, app_id: None, propagation: None };
+        let call =
+            ActivityCall { name: name.into(), input: Input::None, app_id: None, propagation: None, timeout: None };
         self.call_activity(call, Some(policy))
     }
 
@@ -196,7 +200,14 @@ impl Context {
 
 /// A sub-orchestration without input, id or application.
 pub(crate) fn sub_call(name: &str) -> SubOrchestrationCall<Value> {
-    SubOrchestrationCall { name: name.into(), input: Input::None, instance_id: None, app_id: None, propagation: None }
+    SubOrchestrationCall {
+        name: name.into(),
+        input: Input::None,
+        instance_id: None,
+        app_id: None,
+        propagation: None,
+        timeout: None,
+    }
 }
 
 /// JSON of an argument.

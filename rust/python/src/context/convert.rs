@@ -6,7 +6,7 @@ use durabletask_core::retry::RetryPolicy;
 use durabletask_core::semantics::Semantics;
 use durabletask_core::time::Timestamp;
 use durabletask_core::{HistoryPropagationScope, Until};
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -100,6 +100,18 @@ pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<H
             "propagation takes a member of durabletask.task.HistoryPropagation, found {}",
             class_name(scope)
         ))),
+    }
+}
+
+/// How long a call may take, in microseconds.
+pub(super) fn timeout(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<i64>> {
+    let Some(timeout) = timeout else { return Ok(None) };
+    let delta = timeout
+        .cast::<PyDelta>()
+        .map_err(|_| PyTypeError::new_err(format!("timeout takes a timedelta, found {}", class_name(timeout))))?;
+    match micros(delta) {
+        length @ 1.. => Ok(Some(length)),
+        _ => Err(PyValueError::new_err(format!("timeout must be positive, found {timeout}"))),
     }
 }
 

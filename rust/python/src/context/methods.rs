@@ -115,11 +115,13 @@ impl RuntimeContext {
     ///
     /// `activity` is the function, or the name it is registered under; `input` a value that can be written as JSON;
     /// `retry_policy` says when and how often to try again after a failure (None: never); `app_id` is the application whose
-    /// worker shall run it (None: this one); `propagation` how much history it is shown. If it fails for good, the task fails
-    /// with `TaskFailedError`.
+    /// worker shall run it (None: this one); `propagation` how much history it is shown; `timeout` (a timedelta) how long it
+    /// may take, with a retry policy each attempt. If it fails for good, the task fails with `TaskFailedError`; if its time is
+    /// over, with `TimeoutError`, and what comes of it later is ignored.
     ///
     /// Raises ValueError if `activity` has no name, TypeError if `input` cannot be written as JSON.
-    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None, propagation=None))]
+    #[pyo3(signature = (activity, *, input=None, retry_policy=None, app_id=None, propagation=None, timeout=None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords of a Python method")]
     fn call_activity<'py>(
         &self,
         activity: &Bound<'py, PyAny>,
@@ -127,16 +129,18 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
         propagation: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
         let py = activity.py();
         self.counted(py, Method::CallActivity, || {
             let policy = self.policy_of(retry_policy)?;
             let propagation = convert::propagation(propagation)?;
+            let timeout = convert::timeout(timeout)?;
             let input = self.input(input)?;
             let (Named { name, text }, id) = self.named(activity)?;
             let task = new_task(py, class_of_call(policy.as_ref()), About::Activity(text), id)?;
             let handle = task.clone().unbind();
-            let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation };
+            let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation, timeout };
             self.lock(py).orchestration.call_activity(call, policy, handle);
             Ok(task)
         })
@@ -145,12 +149,12 @@ impl RuntimeContext {
     /// Starts another orchestration; the task that is returned has its result.
     ///
     /// `orchestrator` is the function, or the name it is registered under; `input` a value that can be written as JSON;
-    /// `instance_id` the id to give it (None: one derived from this orchestration's); `retry_policy`, `app_id` and `propagation`
-    /// are as for `call_activity`. If it fails for good, the task fails with `TaskFailedError`.
+    /// `instance_id` the id to give it (None: one derived from this orchestration's); `retry_policy`, `app_id`, `propagation` and
+    /// `timeout` are as for `call_activity`; one whose time is over goes on by itself. If it fails for good, the task fails with `TaskFailedError`.
     ///
     /// Raises ValueError if `orchestrator` has no name, TypeError if `input` cannot be written as JSON.
     #[pyo3(signature = (
-        orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None, propagation=None
+        orchestrator, *, input=None, instance_id=None, retry_policy=None, app_id=None, propagation=None, timeout=None
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords of a Python method")]
     fn call_sub_orchestrator<'py>(
@@ -161,17 +165,19 @@ impl RuntimeContext {
         retry_policy: Option<&Bound<'py, PyAny>>,
         app_id: Option<&str>,
         propagation: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Task>> {
         let py = orchestrator.py();
         self.counted(py, Method::CallSubOrchestrator, || {
             let policy = self.policy_of(retry_policy)?;
             let propagation = convert::propagation(propagation)?;
+            let timeout = convert::timeout(timeout)?;
             let input = self.input(input)?;
             let (Named { name, text }, id) = self.named(orchestrator)?;
             let task = new_task(py, class_of_call(policy.as_ref()), About::SubOrchestration(text), id)?;
             let handle = task.clone().unbind();
             let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
-            let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation };
+            let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation, timeout };
             self.lock(py).orchestration.call_sub_orchestration(call, policy, handle);
             Ok(task)
         })
