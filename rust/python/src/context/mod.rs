@@ -51,12 +51,19 @@ pub(crate) struct State {
     propagated: Option<Propagated>,
 }
 
-/// Which calls the events confirm that were read and are yet to be applied, in ascending order. It is kept once the code
-/// has passed an argument that may have no JSON form: one that was passed to a call which the history confirms had one.
-#[derive(Debug, Default)]
+/// Which calls the events confirm that were read and are yet to be applied, in ascending order. Somebody asks when the code
+/// passes an argument that may have no JSON form: one that was passed to a call which the history confirms had one.
+#[derive(Debug)]
 struct ConfirmedAhead {
+    /// Whether somebody has asked since events were read the last time. Most code never does, so the ids are left unread.
     asked_for: bool,
     ids: Vec<i32>,
+}
+
+impl Default for ConfirmedAhead {
+    fn default() -> Self {
+        Self { asked_for: true, ids: Vec::new() }
+    }
 }
 
 /// What is called: its name for the engine, and for its tasks.
@@ -226,7 +233,7 @@ impl RuntimeContext {
     pub(crate) fn see_ahead(&self, py: Python<'_>, events: &[Event<'_>]) {
         let ahead = &mut self.lock(py).confirmed_ahead;
         ahead.ids.clear();
-        if ahead.asked_for && self.replaying.load(Ordering::Relaxed) {
+        if std::mem::take(&mut ahead.asked_for) && self.replaying.load(Ordering::Relaxed) {
             let confirmations = events.iter().filter(|event| {
                 matches!(event.event_type, EventType::TaskScheduled | EventType::SubOrchestrationInstanceCreated)
             });
