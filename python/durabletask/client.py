@@ -13,6 +13,7 @@ import grpc
 
 from durabletask import _core, task
 from durabletask._client import calls
+from durabletask._interceptors import adapted
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,
@@ -28,6 +29,7 @@ from durabletask._transport import open_channel, path, with_api_token
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
+from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarServiceStub
 from durabletask.task import TInput, TOutput
 
 if TYPE_CHECKING:
@@ -78,12 +80,12 @@ class TaskHubGrpcClient:
                 error if the program has not set logging up.
             log_formatter: How they look.
             secure_channel: Whether to use TLS when the address has no scheme that says so.
-            interceptors: gRPC interceptors; messages pass through them as bytes.
+            interceptors: gRPC interceptors; they see messages if protobuf is installed, and else bytes.
             channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
                 of any size.
             payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
-        chain = list(interceptors or ())
+        chain = adapted(interceptors)
         if pairs := with_api_token(metadata):
             chain.append(DefaultClientInterceptorImpl(pairs))
         self._channel = open_channel(host_address, secure_channel, chain or None, channel_options)
@@ -91,6 +93,16 @@ class TaskHubGrpcClient:
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
+        self._own_stub: Any = None
+
+    @property
+    def _stub(self) -> Any:
+        """What 0.17 made its calls by, and tests of programs replace."""
+        return self._own_stub or TaskHubSidecarServiceStub(self._channel)
+
+    @_stub.setter
+    def _stub(self, stub: Any) -> None:
+        self._own_stub = stub
 
     def __enter__(self) -> Self:
         return self
@@ -378,6 +390,8 @@ class TaskHubGrpcClient:
         timeout: float | None = None,
         trace: TraceContext | None = None,
     ) -> bytes:
+        if self._own_stub is not None:
+            return calls.by_stub(self._own_stub, method, request, timeout)
         call = self._methods.get(method)
         if call is None:
             call = self._methods[method] = self._channel.unary_unary(path(method))

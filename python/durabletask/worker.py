@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from durabletask import _core, task
+from durabletask._interceptors import adapted
 from durabletask._tracing import telemetry
 from durabletask._transport import with_api_token
 from durabletask._worker import foreground, process
@@ -131,7 +132,7 @@ class TaskHubGrpcWorker:
                 error if the program has not set logging up.
             log_formatter: How they look.
             secure_channel: Whether to use TLS when the address has no scheme that says so.
-            interceptors: gRPC interceptors; messages pass through them as bytes.
+            interceptors: gRPC interceptors; they see messages if protobuf is installed, and else bytes.
             concurrency_options: How much to do at once.
             channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
                 of any size.
@@ -169,7 +170,7 @@ class TaskHubGrpcWorker:
         self._payload_converter = payload_converter
         self._typed_payloads = typed_payloads
         self._executor: _core.Executor | None = None
-        chain = list(interceptors or ())
+        chain = adapted(interceptors)
         if pairs := with_api_token(metadata):
             chain.append(DefaultClientInterceptorImpl(pairs))
         self._settings = Settings(

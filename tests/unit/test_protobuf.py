@@ -50,6 +50,12 @@ def test_events_made_by_the_helpers_replay() -> None:
     assert response.actions[0].completeOrchestration.result.value == "2"
 
 
+def test_an_action_says_that_a_version_is_not_available() -> None:
+    action = helpers.new_orchestrator_version_not_available_action(3)
+    assert action.id == 3
+    assert action.HasField("orchestratorVersionNotAvailable")
+
+
 def test_without_protobuf_the_numbers_are_there_and_a_message_says_what_it_needs() -> None:
     program = (
         "import sys; sys.modules['google.protobuf'] = None\n"

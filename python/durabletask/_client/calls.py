@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from durabletask import _core, task
+from durabletask._protobuf import classes_of
 from durabletask._states import OrchestrationState, OrchestrationStatus, micros_of
 from durabletask._tracing import TraceContext
 from durabletask._transport import (
@@ -80,6 +81,15 @@ def create_request(
     )
 
 
+def by_stub(stub: Any, method: str, request: bytes, timeout: float | None) -> bytes:
+    """Make a call by a stub that a program has put in the place of the client's own, with messages of protobuf."""
+    asked, _ = classes_of(method)
+    limit = None if timeout is None or timeout >= _LONGEST_CALL else timeout
+    response = getattr(stub, method)(asked.FromString(request), timeout=limit)
+    serialized: bytes = response.SerializeToString()
+    return serialized
+
+
 class Wait:
     """One wait for an orchestration, over as many calls as it takes.
 
@@ -96,13 +106,17 @@ class Wait:
         self._instance_id = instance_id
         self._goal = goal
         self._deadline = time.monotonic() + timeout if timeout else None
+        self._first = timeout or None
         self._delays: Iterator[float] | None = None
         span = f"up to {timeout}s" if timeout else "indefinitely"
         logger.info("Waiting %s for instance '%s' to %s.", span, instance_id, goal)
 
     @property
     def call_timeout(self) -> float:
-        """The timeout of the next call, in seconds."""
+        """The timeout of the next call, in seconds; of the first one, as it was given."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return min(max(first, 0.0), _LONGEST_CALL)
         if self._deadline is None:
             return _LONGEST_CALL
         return min(max(self._deadline - time.monotonic(), 0.0), _LONGEST_CALL)

@@ -14,6 +14,7 @@ from grpc import aio as grpc_aio
 
 from durabletask import _core, task
 from durabletask._client import calls
+from durabletask._interceptors import adapted
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,
@@ -76,16 +77,16 @@ class AsyncTaskHubGrpcClient:
                 error if the program has not set logging up.
             log_formatter: How they look.
             secure_channel: Whether to use TLS when the address has no scheme that says so.
-            interceptors: gRPC interceptors for asyncio; messages pass through them as bytes.
+            interceptors: gRPC interceptors for asyncio; they see messages if protobuf is installed, and
+                else bytes.
             channel_options: gRPC channel arguments, over the defaults: no transport pings, messages
                 of any size.
             payload_converter: Writes payloads; None: as `durabletask.payloads` says. Give workers the same.
         """
-        chain = list(interceptors or ())
+        chain = adapted(interceptors)
         if pairs := with_api_token(metadata):
             chain.append(DefaultClientInterceptorImpl(pairs))
         options = {**dict(shared.DEFAULT_CHANNEL_OPTIONS), **dict(channel_options or ())}
-        # Opened at the first call: a channel belongs to the event loop that is there when it is made.
         self._channel_arguments = (
             host_address,
             secure_channel,
@@ -93,10 +94,24 @@ class AsyncTaskHubGrpcClient:
             list(options.items()),
         )
         self._channel: Any = None
+        self._open_channel()
         self._logger = shared.get_logger("client", log_handler, log_formatter)
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
+
+    def _open_channel(self) -> None:
+        """Open a channel. It belongs to the event loop that is there; without one, the first call opens another."""
+        try:
+            self._loop: Any = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        try:
+            self._channel = get_grpc_aio_channel(*self._channel_arguments)
+        except RuntimeError:
+            # Python 3.14 and later have no loop where none runs.
+            if self._loop is not None:
+                raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -384,10 +399,10 @@ class AsyncTaskHubGrpcClient:
         timeout: float | None = None,
         trace: TraceContext | None = None,
     ) -> bytes:
+        if self._loop is None:
+            self._open_channel()
         call = self._methods.get(method)
         if call is None:
-            if self._channel is None:
-                self._channel = get_grpc_aio_channel(*self._channel_arguments)
             call = self._methods[method] = self._channel.unary_unary(path(method))
         metadata = None if trace is None else trace.metadata
         try:

@@ -176,6 +176,12 @@ def new_complete_orchestration_action(
     return _action(id, router, completeOrchestration=("CompleteOrchestrationAction", values))
 
 
+def new_orchestrator_version_not_available_action(id: int) -> Any:  # noqa: A002
+    """The worker does not have the version of the orchestrator that is asked for."""
+    empty = ("OrchestratorVersionNotAvailableAction", {})
+    return _action(id, orchestratorVersionNotAvailable=empty)
+
+
 def new_create_timer_action(id: int, fire_at: datetime) -> Any:  # noqa: A002
     """A timer is to be created."""
     return _action(id, createTimer=("CreateTimerAction", {"fireAt": new_timestamp(fire_at)}))
