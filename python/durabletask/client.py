@@ -247,7 +247,10 @@ class TaskHubGrpcClient:
         that the orchestration belongs to, if that is another than the sidecar's own.
         """
         request = _core.encode_raise_event_request(
-            instance_id, event_name, calls.encoded(data, self._payload_converter), app_id=app_id
+            calls.text(instance_id, "instance_id"),
+            calls.text(event_name, "event_name"),
+            calls.encoded(data, self._payload_converter),
+            app_id=app_id,
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         self._call("RaiseEvent", request, trace=current())

@@ -339,3 +339,17 @@ def test_a_timeout_that_is_no_number_is_refused(
         call(sidecar.address, method, "id", timeout=float("nan"))
     with pytest.raises(TypeError, match="must be real number, not str"):
         call(sidecar.address, method, "id", timeout="5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("id", 42), r"event_name must be a string, found 42 \(int\)"),
+        ((7, "event"), r"instance_id must be a string, found 7 \(int\)"),
+    ],
+)
+def test_an_event_whose_name_is_no_string_is_refused(
+    call: Both, arguments: tuple[Any, ...], wrong: str
+) -> None:
+    with pytest.raises(TypeError, match=wrong):
+        call("127.0.0.1:1", "raise_orchestration_event", *arguments)

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 _LONGEST_CALL = 24 * 3600.0
 
 
+def text(value: Any, what: str) -> str:
+    """The value, which has to be a string; raises TypeError that names what it is for, and what was found."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, found {value!r} ({type(value).__name__})")
+    return value
+
+
 def encoded(value: Any, converter: PayloadConverter | None = None) -> str | None:
     """The JSON of a payload; None stands for no payload, and all else for itself, 0 and "" too."""
     if value is None:

@@ -17,6 +17,7 @@ from durabletask._worker.calls import ActivityCalls, Call
 from durabletask._worker.connection import Connection
 from durabletask._worker.failures import failure_chain
 from durabletask._worker.intake import Intake, Lane
+from durabletask._worker.long_turns import LongTurns
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.options import ConcurrencyOptions
 from durabletask._worker.pool import ThreadPool
@@ -71,6 +72,7 @@ class Dispatcher:
         self._turns = turns
         self._logger = logger
         self._stopping = False
+        self._long_turns = LongTurns(logger)
         self._unanswered = Unanswered(logger)
         self._intake = Intake(_PARKED_BYTES_LIMIT)
         threads = concurrency.maximum_thread_pool_workers
@@ -157,6 +159,10 @@ class Dispatcher:
         self._calls.expire()
         self._unanswered.ask_again()
 
+    def look_at_turns(self) -> None:
+        """Tell of turns that take too long."""
+        self._long_turns.look()
+
     def drop_parked(self) -> None:
         """Forget what has not begun: its connection is lost, and the sidecar sends it again."""
         dropped = self._intake.drop_parked()
@@ -232,6 +238,7 @@ class Dispatcher:
         with whole histories. Nothing is wrong with the orchestration.
         """
         connection = received.connection
+        self._long_turns.begin(received.item.instance_id)
         try:
             return self._turns.execute_work_item(received.data, connection.fetch_history)
         except _core.Stalled as stalled:
@@ -244,6 +251,8 @@ class Dispatcher:
             )
             connection.abandon("a history is needed whole")
             return None
+        finally:
+            self._long_turns.end()
 
     def _report(self, received: Received, response: bytes) -> None:
         answered = report(

@@ -25,6 +25,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 4 / 3
 _GOOD_STREAM = 5.0
 # How often, in seconds, there is a look at what has been idle for too long, if Hello is not said more often.
 _LONGEST_TICK = 30.0
+# How often, in seconds, there is a look at the turns in progress.
+_LOOK_AT_TURNS = 1.0
 # What stop() allows, in seconds, for threads that have nothing more to do to end.
 _END_OF_THREADS = 1.0
 
@@ -208,7 +210,7 @@ class WorkerRun:
     # The keepalive thread
 
     def _keep_alive(self) -> None:
-        """Say Hello now and then, and let go of what has been idle.
+        """Say Hello now and then, let go of what has been idle, and tell of turns that do not end.
 
         It keeps proxies from closing an idle connection, and notices one that died in silence.
         """
@@ -218,7 +220,12 @@ class WorkerRun:
         tick = min(max(self._settings.idle_timeout / 2, 0.05), _LONGEST_TICK)
         tick = min(tick, interval) if greets else tick
         next_hello = time.monotonic() + interval
-        while not self._stopping.wait(tick):
+        next_tick = time.monotonic() + tick
+        while not self._stopping.wait(min(max(next_tick - time.monotonic(), 0.0), _LOOK_AT_TURNS)):
+            self._dispatcher.look_at_turns()
+            if time.monotonic() < next_tick:
+                continue
+            next_tick = time.monotonic() + tick
             self._dispatcher.expire_idle()
             if not greets or time.monotonic() + tick / 2 < next_hello:
                 continue
