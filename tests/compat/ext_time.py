@@ -2,7 +2,11 @@
 
 from datetime import timedelta
 
-from dapr.ext.workflow import DaprWorkflowContext, WorkflowActivityContext, WorkflowRuntime
+from dapr.ext.workflow import (  # type: ignore[import-not-found,unused-ignore]
+    DaprWorkflowContext,
+    WorkflowActivityContext,
+    WorkflowRuntime,
+)
 
 from durabletask.testing import Environment
 

@@ -81,7 +81,7 @@ def test_what_was_written_as_a_dataclass_is_read_as_the_one_annotated(hint: Any)
     found = read(hint, Order(1, Customer("Ada")))
     assert type(found) is Order
     # What is in it is what it was as an attribute of a namespace.
-    assert found.customer == SimpleNamespace(name="Ada")  # type: ignore[comparison-overlap]
+    assert found.customer == SimpleNamespace(name="Ada")
 
 
 @pytest.mark.parametrize("value", [Point(1, 2), Slotted(1), Box([1])], ids=repr)

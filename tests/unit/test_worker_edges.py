@@ -236,7 +236,7 @@ class Untold(Exception):
         raise RuntimeError("nothing to see")
 
     @property
-    def __cause__(self) -> Any:
+    def __cause__(self) -> Any:  # type: ignore[override]
         raise RuntimeError("no reason")
 
 

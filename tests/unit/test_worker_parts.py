@@ -363,12 +363,12 @@ def test_an_exception_that_refuses_to_tell_of_itself_is_reported_all_the_same() 
             raise RuntimeError("nothing to see")
 
         @property
-        def __cause__(self) -> Any:
+        def __cause__(self) -> Any:  # type: ignore[override]
             raise RuntimeError("no reason")
 
     class Unnamed(type):
         @property
-        def __name__(cls) -> str:
+        def __name__(cls) -> str:  # type: ignore[override]
             raise RuntimeError("no name")
 
     class Nameless(Exception, metaclass=Unnamed):

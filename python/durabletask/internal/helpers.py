@@ -178,8 +178,9 @@ def new_complete_orchestration_action(
 
 def new_orchestrator_version_not_available_action(id: int) -> Any:  # noqa: A002
     """The worker does not have the version of the orchestrator that is asked for."""
-    empty = ("OrchestratorVersionNotAvailableAction", {})
-    return _action(id, orchestratorVersionNotAvailable=empty)
+    return _action(
+        id, orchestratorVersionNotAvailable=("OrchestratorVersionNotAvailableAction", {})
+    )
 
 
 def new_create_timer_action(id: int, fire_at: datetime) -> Any:  # noqa: A002
