@@ -32,6 +32,10 @@ class PayloadTypeError(TypeError):
     """A payload is not what the annotation says that is to receive it."""
 
 
+# What `json.loads` does in the end. Looking for the space around small values takes it longer than reading them.
+_raw_decode = json.JSONDecoder().raw_decode
+
+
 def from_json(json_str: str | bytes | bytearray) -> Any:
     """Read a value from JSON.
 
@@ -40,10 +44,16 @@ def from_json(json_str: str | bytes | bytearray) -> Any:
 
     """
     # The hook costs a call for each object, so it is only used where there is something to find.
-    marker: Any = AUTO_SERIALIZED if isinstance(json_str, str) else AUTO_SERIALIZED.encode()
-    if marker in json_str:
+    if not isinstance(json_str, str):
+        hook = restored if AUTO_SERIALIZED.encode() in json_str else None
+        return json.loads(json_str, object_hook=hook)
+    if AUTO_SERIALIZED in json_str:
         return json.loads(json_str, object_hook=restored)
-    return json.loads(json_str)
+    try:
+        value, end = _raw_decode(json_str)
+    except ValueError:
+        return json.loads(json_str)  # there is space before it; or else this says what is wrong
+    return value if end == len(json_str) else json.loads(json_str)
 
 
 def restored(fields: dict[str, Any]) -> Any:

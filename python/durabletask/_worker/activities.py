@@ -56,7 +56,7 @@ class ActivityExecutor:
             Exception: Whatever the activity raises.
         """
         result = self.call(orchestration_id, name, task_id, encoded_input, task_execution_id)
-        if inspect.isawaitable(result):
+        if is_awaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
             raise TypeError(f"The activity '{name}' is asynchronous; it needs an event loop")
@@ -120,6 +120,15 @@ class ActivityExecutor:
             return self._inputs.read(fn, encoded_input)
         except JSONDecodeError as error:
             raise ValueError(f"The input of activity '{name}' is no JSON: {error}") from error
+
+
+# What activities return most often. To ask whether anything else can be awaited takes longer than all else here.
+_NEVER_AWAITABLE = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict})
+
+
+def is_awaitable(result: Any) -> bool:
+    """Whether what an activity returned is still to be awaited."""
+    return type(result) not in _NEVER_AWAITABLE and inspect.isawaitable(result)
 
 
 def _is_coroutine_function(fn: Any) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 from durabletask import _core
-from durabletask._worker.activities import ActivityExecutor
+from durabletask._worker.activities import ActivityExecutor, is_awaitable
 from durabletask._worker.failures import failure_chain
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
@@ -22,7 +21,7 @@ from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
 from durabletask._worker.surroundings import Surroundings
 from durabletask._worker.unanswered import Unanswered
-from durabletask._worker.watching import Watch
+from durabletask._worker.watching import Watch, log_failure, watched
 
 # How long, in seconds, and how many bytes of results are kept that were ready when their stream had ended. The work is
 # handed out again as soon as the sidecar is back, to this worker or to another.
@@ -45,7 +44,7 @@ class Call:
     def __init__(self, key: _Key, received: Received):
         self.key = key
         self.received = received  # the newest delivery
-        self.watch: Watch | None = None  # once it has begun
+        self.watch: Watch | None = None  # once it has begun, if anybody is to see anything of it
         self.answer: _Answer | None = None  # once it has ended
         self.expires = 0.0
         self.size = 0
@@ -177,22 +176,26 @@ class ActivityCalls:
                 )
                 answer = _failed(item, malformed(item.problem))
             else:
-                watch = call.watch = Watch(item, self._logger)
-                result, made = call.context.run(self._attempt, call, watch)
+                result, made = call.context.run(self._attempt, call)
                 if made is None:
-                    self._await(call, lambda: watch.awaiting(result))
+                    self._await(call, partial(_awaiting, call.watch, result))
                     return
                 answer = made
         except BaseException as error:  # SystemExit, too: it is the activity's, not the worker's
             answer = self._raised(call, error)
         self._end(call, answer)
 
-    def _attempt(self, call: Call, watch: Watch) -> tuple[Any, _Answer | None]:
+    def _attempt(self, call: Call) -> tuple[Any, _Answer | None]:
         """Call an activity: what is to be awaited, or else the answer."""
-        result = watch.call(self._call)
-        if inspect.isawaitable(result):
+        result = self._called(call)
+        if is_awaitable(result):
             return result, None
         return None, self._succeeded(call, result)
+
+    def _called(self, call: Call) -> Any:
+        item = call.received.item
+        watch = call.watch = watched(item)
+        return self._call(item) if watch is None else watch.call(self._call)
 
     def _is_stale(self, call: Call) -> bool:
         """Whether the stream has ended before the activity began; then it is forgotten."""
@@ -213,8 +216,8 @@ class ActivityCalls:
         )
 
     async def _call_async(self, call: Call) -> Any:
-        watch = call.watch = Watch(call.received.item, self._logger)
-        return await watch.awaiting(watch.call(self._call))
+        result = self._called(call)
+        return await _awaiting(call.watch, result)
 
     def _await(self, call: Call, make: Callable[[], Any]) -> None:
         try:
@@ -256,12 +259,15 @@ class ActivityCalls:
         )
 
     def _raised(self, call: Call, error: BaseException) -> _Answer:
+        item = call.received.item
         if call.watch is not None:
             with contextlib.suppress(
                 BaseException
             ):  # an exception that can not be told of ends the activity, too
                 call.watch.ended(error)
-        return _failed(call.received.item, failure_chain(error))
+        with contextlib.suppress(BaseException):  # the same
+            log_failure(self._logger, item, error)
+        return _failed(item, failure_chain(error))
 
     def _end(self, call: Call, answer: _Answer) -> None:
         try:
@@ -279,7 +285,7 @@ class ActivityCalls:
             answered = report(
                 received,
                 response,
-                too_large=partial(_too_large, received.item),
+                too_large=_too_large,
                 logger=self._logger,
             )
             dropped: list[Call] = []
@@ -325,7 +331,8 @@ class ActivityCalls:
             self._kept_bytes -= call.size
 
     def _forget(self, call: Call) -> None:
-        self._take_back(call)
+        if self._kept:
+            self._take_back(call)
         if self._calls.get(call.key) is call:
             del self._calls[call.key]
 
@@ -344,7 +351,12 @@ def _same(one: _core.WorkItem, other: _core.WorkItem) -> bool:
     )
 
 
-def _too_large(item: _core.WorkItem, message: str) -> bytes:
+def _awaiting(watch: Watch | None, awaitable: Any) -> Awaitable[Any]:
+    return awaitable if watch is None else watch.awaiting(awaitable)
+
+
+def _too_large(received: Received, message: str) -> bytes:
+    item = received.item
     return _failed(item, [("RuntimeError", message, None, True)])(item.completion_token)
 
 

@@ -102,11 +102,12 @@ class Connection:
         }
         self._stream: Any = None
         self._abandoned: str | None = None
+        self._alive = True
         self._ended = threading.Event()
 
     def alive(self) -> bool:
         """Whether results may still be reported; later the sidecar gives the work to others."""
-        return not self._ended.is_set()
+        return self._alive
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait for the end, `timeout` seconds at most; True if it has come."""
@@ -181,6 +182,7 @@ class Connection:
         The stream is ended by its channel and not by its own `cancel`: that hides from the reader what gRPC still has
         to say about the stream, and what nobody reads keeps the socket open.
         """
+        self._alive = False
         self._ended.set()
         # A replaced channel may raise here. There is nothing left to lose.
         try:

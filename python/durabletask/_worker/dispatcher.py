@@ -126,10 +126,11 @@ class Dispatcher:
     def dispatch(self, connection: Connection, data: bytes) -> None:
         """Take in a work item. Blocks while too much is waiting already."""
         item = _core.decode_work_item(data)
-        if item.kind == "orchestrator":
+        kind = item.kind
+        if kind == "orchestrator":
             received = Received(connection, item, data)
             self._intake.admit(self._turn_lane, received, len(data))
-        elif item.kind == "activity":
+        elif kind == "activity":
             # The bytes are not kept: an activity is decoded already.
             call = self._calls.received(Received(connection, item, b""))
             if call is not None:
@@ -258,9 +259,7 @@ class Dispatcher:
         answered = report(
             received,
             response,
-            too_large=lambda message: _turn_failure(
-                received, [("RuntimeError", message, None, True)]
-            ),
+            too_large=_too_large,
             logger=self._logger,
         )
         if not answered:
@@ -268,6 +267,10 @@ class Dispatcher:
                 "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
                 received.subject,
             )
+
+
+def _too_large(received: Received, message: str) -> bytes:
+    return _turn_failure(received, [("RuntimeError", message, None, True)])
 
 
 def _turn_failure(received: Received, chain: Sequence[_core.FailureLink]) -> bytes:

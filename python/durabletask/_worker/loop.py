@@ -82,13 +82,17 @@ class ActivityLoop:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._given is not None:
             return self._given
+        loop = self._loop
+        if loop is not None:
+            return loop
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._serve, args=(self._loop,), name=self._name, daemon=True
+                    target=self._serve, args=(loop,), name=self._name, daemon=True
                 )
                 self._thread.start()
+                self._loop = loop
             return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from durabletask import _core
 from durabletask._worker.connection import Connection
 
 
-class Received(NamedTuple):
+class Received:
     """A work item, and the connection it has to be answered on; `data` is kept for turns only."""
 
-    connection: Connection
-    item: _core.WorkItem
-    data: bytes
+    __slots__ = ("connection", "data", "item")
+
+    def __init__(self, connection: Connection, item: _core.WorkItem, data: bytes):
+        self.connection = connection
+        self.item = item
+        self.data = data
 
     @property
     def subject(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -24,7 +24,7 @@ def report(
     received: Received,
     response: bytes,
     *,
-    too_large: Callable[[str], bytes],
+    too_large: Callable[[Received, str], bytes],
     logger: logging.Logger,
 ) -> bool:
     """Report one result. False: the stream has ended, and the sidecar hands the work out again.
@@ -35,12 +35,12 @@ def report(
     Args:
         received: The work item that is answered.
         response: The encoded response.
-        too_large: Makes the response that takes its place, from a message.
+        too_large: Makes the response that takes its place, from the work item and a message.
         logger: Where to log.
     """
     connection, kind = received.connection, received.item.kind
     replaced = False
-    delays = backoff_delays(0.05, 5.0)
+    delays: Iterator[float] | None = None
     while connection.alive():
         try:
             connection.complete(kind, response, _CALL_TIMEOUT)
@@ -54,6 +54,7 @@ def report(
                 logger.debug(
                     "Reporting %s failed, trying again: %s", received.subject, describe(error)
                 )
+                delays = backoff_delays(0.05, 5.0) if delays is None else delays
                 connection.wait_ended(next(delays))
             elif code_of(error) is grpc.StatusCode.RESOURCE_EXHAUSTED and not replaced:
                 message = (
@@ -62,7 +63,7 @@ def report(
                     f"raise the sidecar's limit on message size."
                 )
                 logger.error("%s", message)
-                response = too_large(message)
+                response = too_large(received, message)
                 replaced = True
             else:
                 # Most often the work was taken over by somebody else, or its orchestration has

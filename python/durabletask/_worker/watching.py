@@ -8,20 +8,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durabletask import _core
+from durabletask._tracing import telemetry
 from durabletask._worker.failures import message_of, name_of
 from durabletask._worker.metrics import METRICS
-from durabletask._worker.tracing import activity_span
+from durabletask._worker.tracing import ActivitySpan, activity_span
 
 
 class Watch:
     """Watches one run of an activity, from its call until its result is ready to be sent."""
 
-    __slots__ = ("_began", "_item", "_logger", "_span")
+    __slots__ = ("_began", "_item", "_span")
 
-    def __init__(self, item: _core.WorkItem, logger: logging.Logger):
+    def __init__(self, item: _core.WorkItem, span: ActivitySpan | None):
         self._item = item
-        self._logger = logger
-        self._span = activity_span(item)
+        self._span = span
         self._began = time.perf_counter() if METRICS.times_activities else 0.0
 
     def call(self, run: Callable[[_core.WorkItem], Any]) -> Any:
@@ -47,18 +47,30 @@ class Watch:
             METRICS.activity_ended(item.name, time.perf_counter() - self._began, error)
         if self._span is not None:
             self._span.end(error)
-        if error is not None and self._logger.isEnabledFor(logging.WARNING):
-            self._logger.warning(
-                "%s: the activity '%s' (task #%d) has failed with %s: %s",
-                item.instance_id,
-                item.name,
-                item.task_id,
-                name_of(error),
-                message_of(error),
-                exc_info=(type(error), error, error.__traceback__),
-                extra={
-                    "instance_id": item.instance_id,
-                    "activity": item.name,
-                    "task_id": item.task_id,
-                },
-            )
+
+
+def watched(item: _core.WorkItem) -> Watch | None:
+    """Begins to watch an activity; None if nobody would see anything of it, as without OpenTelemetry."""
+    if telemetry() is None:
+        return None
+    span = activity_span(item)
+    return None if span is None and not METRICS.times_activities else Watch(item, span)
+
+
+def log_failure(logger: logging.Logger, item: _core.WorkItem, error: BaseException) -> None:
+    """Say in the log which activity has failed, and where."""
+    if logger.isEnabledFor(logging.WARNING):
+        logger.warning(
+            "%s: the activity '%s' (task #%d) has failed with %s: %s",
+            item.instance_id,
+            item.name,
+            item.task_id,
+            name_of(error),
+            message_of(error),
+            exc_info=(type(error), error, error.__traceback__),
+            extra={
+                "instance_id": item.instance_id,
+                "activity": item.name,
+                "task_id": item.task_id,
+            },
+        )
