@@ -7,7 +7,7 @@ them from.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from durabletask._contexts import (
     Activity,
@@ -21,7 +21,6 @@ from durabletask._core import (
     CompletableTask,
     CompositeTask,
     RetryableTask,
-    Task,
     TimerTask,
     WhenAllTask,
     WhenAnyTask,
@@ -41,6 +40,11 @@ from durabletask._propagation import (
     PropagatedHistoryChunk,
 )
 from durabletask._retries import RetryPolicy, is_error_non_retryable
+
+if TYPE_CHECKING:
+    from durabletask._core import Task
+else:
+    from durabletask._tasks import Task
 
 T = TypeVar("T")
 

@@ -6,7 +6,9 @@ use durabletask_core::{FailureDetails, LastFailure, wire};
 use durabletask_proto as pb;
 use pb::orchestrator_action::OrchestratorActionType;
 use pb::prost::Message;
-use pyo3::exceptions::{PyException, PyGeneratorExit, PyMemoryError, PyRuntimeError, PyTimeoutError, PyTypeError};
+use pyo3::exceptions::{
+    PyBaseException, PyException, PyGeneratorExit, PyMemoryError, PyRuntimeError, PyTimeoutError, PyTypeError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -23,6 +25,8 @@ pub(crate) enum Failure {
     Recorded(Box<LastFailure>),
     /// As whoever called `CompletableTask.fail` tells it.
     Given { message: String, details: Py<PyAny> },
+    /// As a class of the program's own has it.
+    Raised(Py<PyBaseException>),
     /// The time to wait for it is over.
     TimedOut { message: String },
 }
@@ -43,6 +47,7 @@ impl Failure {
         let class = python::TASK_FAILED_ERROR.get(py)?;
         let exception = match self {
             Self::TimedOut { message } => return Ok(PyTimeoutError::new_err(message.clone())),
+            Self::Raised(exception) => exception.bind(py).clone().into_any(),
             Self::Given { message, details } => class.call1((message, details))?,
             Self::Recorded(failure) => {
                 let LastFailure { message, error_type, error_message, stack_trace, inner } = &**failure;

@@ -284,16 +284,19 @@ impl<'a, 'py> Turn<'a, 'py> {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
                 let first = self.context.get().complete(self.py, task.get(), json, self.is_awaited(&task))?;
-                self.settled(first)
+                self.settled(&task, first)
             }
             Step::Fail(task, message, failure) => {
-                self.settled(task.get().set_failure(self.py, Failure::recorded(message, &failure)).is_ok())
+                let first = task.get().set_failure(self.py, Failure::recorded(message, &failure)).is_ok();
+                self.settled(&task, first)
             }
             Step::TimeOut(task, message) => {
-                self.settled(task.get().set_failure(self.py, Failure::TimedOut { message }).is_ok())
+                let first = task.get().set_failure(self.py, Failure::TimedOut { message }).is_ok();
+                self.settled(&task, first)
             }
             Step::GiveUp(task, failure) => {
-                self.settled(task.get().set_failure(self.py, Failure::from(*failure)).is_ok())
+                let first = task.get().set_failure(self.py, Failure::from(*failure)).is_ok();
+                self.settled(&task, first)
             }
             Step::Start(start) => self.start(start),
             Step::Ignored(notice) => Ok(self.notice(notice)?),
@@ -308,8 +311,12 @@ impl<'a, 'py> Turn<'a, 'py> {
 
     /// Goes on after a task was completed. A task that the user's code completed itself stays as it is.
     #[inline]
-    fn settled(&mut self, first: bool) -> Result<(), Stop> {
-        if first { self.resume() } else { Ok(()) }
+    fn settled(&mut self, task: &Py<Task>, first: bool) -> Result<(), Stop> {
+        if !first {
+            return Ok(());
+        }
+        task.get().tell(self.py).map_err(Stop::Raised)?;
+        self.resume()
     }
 
     fn engine_error(&self, error: Error) -> Stop {

@@ -5,9 +5,10 @@ use std::cell::Cell;
 use durabletask_core::semantics::Semantics;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::composite::{Child, Composite, Rule};
+use super::own;
 use super::{CompletableTask, Task};
 
 thread_local! {
@@ -76,17 +77,45 @@ fn completed(py: Python<'_>, children: &[Py<Task>]) -> usize {
     children.iter().filter(|child| child.get().stamp(py).is_some()).count()
 }
 
-/// A task that is composed of other tasks.
-#[pyclass(frozen, subclass, generic, extends = Task, module = "durabletask.task")]
+/// A task that is composed of other tasks. Classes of the program's own are told of each that ends, by `on_child_completed`,
+/// and say by `_result` and `_is_complete` when they have ended.
+#[pyclass(frozen, subclass, weakref, generic, extends = Task, module = "durabletask.task")]
 #[derive(Debug)]
 pub(crate) struct CompositeTask;
 
 #[pymethods]
 impl CompositeTask {
+    /// The arguments are for classes of the program's own.
+    #[new]
+    #[pyo3(signature = (*_arguments, **_named))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Task::own()).add_subclass(Self)
+    }
+
+    /// `tasks`: what it is composed of.
+    #[pyo3(signature = (tasks=None, *_arguments, **_named))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        tasks: Option<&Bound<'_, PyAny>>,
+        _arguments: &Bound<'_, PyTuple>,
+        _named: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        if let (Some(own), Some(tasks)) = (slf.as_super().get().as_own(), tasks) {
+            own.children.get_or_set(slf.py(), children(tasks)?);
+        }
+        if own::wants_to_be_told(slf)? { own::watch(slf) } else { Ok(()) }
+    }
+
     /// The tasks it is composed of.
     fn get_tasks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
-        PyList::new(py, composite_of(slf.as_super())?.children().iter().map(|child| child.clone_ref(py)))
+        PyList::new(py, slf.as_super().get().children(py).iter().map(|child| child.clone_ref(py)))
+    }
+
+    /// Called for each of its tasks that ends, for classes of the program's own.
+    #[allow(clippy::unused_self, reason = "it is there to be overridden")]
+    fn on_child_completed(&self, task: &Bound<'_, PyAny>) {
+        let _ = task;
     }
 }
 

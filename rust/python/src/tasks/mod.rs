@@ -8,21 +8,24 @@ mod awaiter;
 mod compose;
 mod composite;
 mod leaf;
+mod own;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use durabletask_core::error::Method;
 use durabletask_core::time::Timestamp;
 use pyo3::PyClass;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyAttributeError, PyBaseException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::engine::failures::Failure;
 use crate::engine::python;
+use crate::gil::{Guarded, SetOnce};
 use awaiter::TaskAwaiter;
 use composite::{Child, Composite, Parents};
 use leaf::{AlreadyCompleted, Leaf, Value};
+use own::{Own, Watched};
 
 pub(crate) use compose::Following;
 pub(crate) use leaf::TaskState;
@@ -35,13 +38,16 @@ pub(crate) struct Task {
     about: About,
     /// The id of the call; 0 where there is none.
     id: i32,
+    watched: Watched,
 }
 
 /// What a task waits for, told by its `repr`.
 #[derive(Debug)]
 pub(crate) enum About {
-    /// Whoever made it completes it, or it is composed of other tasks.
+    /// It is composed of other tasks.
     Nothing,
+    /// A program made it.
+    Own(Box<Own>),
     /// An activity by its name.
     Activity(Py<PyString>),
     /// A sub-orchestration by the name of its orchestrator.
@@ -60,11 +66,16 @@ enum Kind {
 
 impl Task {
     fn leaf(about: About, id: i32) -> Self {
-        Self { kind: Kind::Leaf(Leaf::new()), about, id }
+        Self { kind: Kind::Leaf(Leaf::new()), about, id, watched: SetOnce::new() }
+    }
+
+    /// One that a program makes.
+    fn own() -> Self {
+        Self::leaf(About::Own(Box::new(Own::new())), 0)
     }
 
     fn composed(composite: Composite<Self>) -> Self {
-        Self { kind: Kind::Composite(composite), about: About::Nothing, id: 0 }
+        Self { kind: Kind::Composite(composite), about: About::Nothing, id: 0, watched: SetOnce::new() }
     }
 
     /// Completes the task with a value.
@@ -96,6 +107,27 @@ impl Task {
         }
     }
 
+    /// Tells composites of the program's own that the task has ended. The program's code runs, and may raise.
+    #[inline]
+    pub(crate) fn tell(&self, py: Python<'_>) -> PyResult<()> {
+        if self.watched.get(py).is_none() { Ok(()) } else { own::tell(self, py) }
+    }
+
+    fn as_own(&self) -> Option<&Own> {
+        if let About::Own(own) = &self.about { Some(own) } else { None }
+    }
+
+    fn own_attributes(&self) -> PyResult<&Own> {
+        self.as_own().ok_or_else(|| PyAttributeError::new_err("only tasks that a program made can be set"))
+    }
+
+    fn children(&self, py: Python<'_>) -> &[Py<Self>] {
+        match &self.kind {
+            Kind::Composite(composite) => composite.children(),
+            Kind::Leaf(_) => self.as_own().and_then(|own| own.children.get(py)).map_or(&[], Vec::as_slice),
+        }
+    }
+
     /// The failure that the task ended with.
     fn failure(&self, py: Python<'_>) -> Option<&Failure> {
         let mut task = self;
@@ -111,7 +143,12 @@ impl Task {
     #[inline]
     pub(crate) fn state<'py>(&self, py: Python<'py>) -> PyResult<TaskState<'py>> {
         match &self.kind {
-            Kind::Leaf(leaf) => leaf.state(py),
+            Kind::Leaf(leaf) => match (leaf.state(py)?, self.as_own()) {
+                (TaskState::Completed(value), Some(own)) => {
+                    Ok(TaskState::Completed(own.result(py).map_or(value, |set| set.into_bound(py))))
+                }
+                (state, _) => Ok(state),
+            },
             Kind::Composite(composite) if composite.stamp().is_none() => Ok(TaskState::Pending),
             Kind::Composite(composite) => match self.failure(py) {
                 Some(failure) => Ok(TaskState::Failed(failure.exception(py)?)),
@@ -160,7 +197,7 @@ impl Child for Task {
             (About::Timer(fire_at), _) => format!("{}, until {fire_at} UTC, with ID={}", Method::CreateTimer, self.id),
             (About::Event(name), _) => format!("{}('{}')", Method::WaitForExternalEvent, name.bind(py)),
             (About::Nothing, Kind::Composite(composite)) => composite.waits_for(py, look_inside),
-            (About::Nothing, Kind::Leaf(_)) => String::new(),
+            (About::Nothing | About::Own(_), _) => String::new(),
         }
     }
 }
@@ -171,7 +208,64 @@ impl Task {
     #[new]
     #[pyo3(signature = (*_arguments, **_named))]
     fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> Self {
-        Self::leaf(About::Nothing, 0)
+        Self::own()
+    }
+
+    #[getter(_is_complete)]
+    fn own_completed(&self, py: Python<'_>) -> bool {
+        self.is_complete(py)
+    }
+
+    /// For classes of the program's own, which keep in these attributes how they end.
+    #[setter(_is_complete)]
+    fn set_own_completed(&self, py: Python<'_>, value: bool) -> PyResult<()> {
+        if !value {
+            return Ok(());
+        }
+        let exception = self.own_attributes()?.exception(py);
+        let set = match exception {
+            Some(exception) => self.set_failure(py, Failure::Raised(exception)),
+            None => self.set_result(py, py.None()),
+        };
+        if set.is_ok() { self.tell(py) } else { Ok(()) }
+    }
+
+    #[getter(_result)]
+    fn own_result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match (self.as_own().and_then(|own| own.result(py)), self.state(py)?) {
+            (Some(set), _) => Ok(set.into_bound(py)),
+            (None, TaskState::Completed(value)) => Ok(value),
+            (None, _) => Err(PyAttributeError::new_err("_result")),
+        }
+    }
+
+    #[setter(_result)]
+    fn set_own_result(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        let before = self.own_attributes()?.result.lock(py).replace(value);
+        drop(before);
+        Ok(())
+    }
+
+    #[getter(_exception)]
+    fn own_exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyBaseException>>> {
+        match self.as_own().and_then(|own| own.exception(py)) {
+            Some(set) => Ok(Some(set)),
+            None => self.failure(py).map(|failure| Ok(failure.exception(py)?.into_value(py))).transpose(),
+        }
+    }
+
+    /// It counts from the moment in which the task is complete.
+    #[setter(_exception)]
+    fn set_own_exception(&self, py: Python<'_>, value: Option<Py<PyBaseException>>) -> PyResult<()> {
+        let before = std::mem::replace(&mut *self.own_attributes()?.exception.lock(py), value);
+        drop(before);
+        Ok(())
+    }
+
+    /// None: children do not know their parents, which are told all the same.
+    #[getter(_parent)]
+    fn own_parent(&self) -> Option<Py<Self>> {
+        None
     }
 
     /// Whether the task has completed or failed.
@@ -230,6 +324,10 @@ impl CompletableTask {
     fn about(about: About, id: i32) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Task::leaf(about, id)).add_subclass(Self)
     }
+
+    fn own() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Task::own()).add_subclass(Self)
+    }
 }
 
 #[pymethods]
@@ -238,30 +336,55 @@ impl CompletableTask {
     #[new]
     #[pyo3(signature = (*_arguments, **_named))]
     fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        Self::about(About::Nothing, 0)
+        Self::own()
     }
 
     /// Completes the task; raises `ValueError` if it has completed before.
     fn complete(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().get().set_result(slf.py(), result)?)
+        let task = slf.as_super().get();
+        task.set_result(slf.py(), result)?;
+        task.tell(slf.py())
     }
 
     /// Fails the task with a `TaskFailedError` of this message and these details; raises `ValueError` if it has completed before.
     fn fail(slf: &Bound<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
-        Ok(slf.as_super().get().set_failure(slf.py(), Failure::Given { message, details })?)
+        let task = slf.as_super().get();
+        task.set_failure(slf.py(), Failure::Given { message, details })?;
+        task.tell(slf.py())
     }
 }
 
 /// A task that a durable timer completes.
 #[pyclass(frozen, subclass, generic, extends = CompletableTask, module = "durabletask.task")]
 #[derive(Debug)]
-pub(crate) struct TimerTask;
+pub(crate) struct TimerTask {
+    retried: Guarded<Option<Py<PyAny>>>,
+}
+
+impl TimerTask {
+    fn new_pause() -> Self {
+        Self { retried: Guarded::new(None) }
+    }
+}
 
 #[pymethods]
 impl TimerTask {
+    /// The arguments are for classes of the program's own.
     #[new]
-    fn new() -> PyClassInitializer<Self> {
-        CompletableTask::about(About::Nothing, 0).add_subclass(Self)
+    #[pyo3(signature = (*_arguments, **_named))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        CompletableTask::own().add_subclass(Self::new_pause())
+    }
+
+    /// Notes which task the timer is a pause of. The engine knows by itself.
+    fn set_retryable_parent(&self, py: Python<'_>, retryable_task: Py<PyAny>) {
+        let before = self.retried.lock(py).replace(retryable_task);
+        drop(before);
+    }
+
+    #[getter(_retryable_parent)]
+    fn retryable_parent(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.retried.lock(py).as_ref().map(|task| task.clone_ref(py))
     }
 }
 
@@ -297,7 +420,7 @@ impl RetryableTask {
         _named: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
         let given = retry_policy.zip(start_time).map(|(policy, start_time)| GivenPolicy { policy, start_time });
-        CompletableTask::about(About::Nothing, 0).add_subclass(Self::with(given))
+        CompletableTask::own().add_subclass(Self::with(given))
     }
 
     /// Counts one more attempt. Tasks of an orchestration are counted by the engine.
@@ -328,7 +451,7 @@ pub(crate) fn new_task(py: Python<'_>, class: TaskClass, about: About, id: i32) 
     let completable = CompletableTask::about(about, id);
     Ok(match class {
         TaskClass::Completable => create(py, completable)?.into_super(),
-        TaskClass::Timer => create(py, completable.add_subclass(TimerTask))?.into_super().into_super(),
+        TaskClass::Timer => create(py, completable.add_subclass(TimerTask::new_pause()))?.into_super().into_super(),
         TaskClass::Retryable => {
             create(py, completable.add_subclass(RetryableTask::with(None)))?.into_super().into_super()
         }

@@ -1,0 +1,104 @@
+//! Tasks of classes that programs derive: what they keep in attributes, and composites that are told of their children.
+//!
+//! A child knows of such a composite by a weak reference: whoever waits for the composite holds it.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use super::compose::CompositeTask;
+use super::composite::Child;
+use super::{Kind, Task};
+use crate::gil::{Guarded, SetOnce};
+
+/// What a task has that a program made.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(super) children: SetOnce<Vec<Py<Task>>>,
+    pub(super) result: Guarded<Option<Py<PyAny>>>,
+    pub(super) exception: Guarded<Option<Py<PyBaseException>>>,
+}
+
+impl Own {
+    pub(super) fn new() -> Self {
+        Self { children: SetOnce::new(), result: Guarded::new(None), exception: Guarded::new(None) }
+    }
+
+    pub(super) fn result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.result.lock(py).as_ref().map(|set| set.clone_ref(py))
+    }
+
+    pub(super) fn exception(&self, py: Python<'_>) -> Option<Py<PyBaseException>> {
+        self.exception.lock(py).as_ref().map(|set| set.clone_ref(py))
+    }
+}
+
+/// The composites that a task has to tell of its end; most have none.
+pub(super) type Watched = SetOnce<Box<Guarded<Vec<Arc<Watch>>>>>;
+
+/// A child of a composite that wants to be told of its end.
+#[derive(Debug)]
+pub(super) struct Watch {
+    parent: Py<PyWeakrefReference>,
+    child: usize,
+    told: AtomicBool,
+}
+
+/// Tells the composites of a task that has ended, and of those composed of it that have ended thereby.
+pub(super) fn tell(task: &Task, py: Python<'_>) -> PyResult<()> {
+    let Some(watched) = task.watched.get(py) else { return Ok(()) };
+    // Programs run below, and may have tasks watched.
+    let watches = mem::take(&mut *watched.lock(py));
+    let mut kept = Vec::new();
+    for watch in watches {
+        let Some(parent) = watch.parent.bind(py).upgrade_as::<CompositeTask>()? else { continue };
+        let Some(child) = parent.as_super().get().children(py).get(watch.child) else { continue };
+        if child.get().stamp(py).is_none() {
+            kept.push(watch);
+        } else if !watch.told.swap(true, Ordering::Relaxed) {
+            parent.call_method1(intern!(py, "on_child_completed"), (child,))?;
+        }
+    }
+    watched.lock(py).append(&mut kept);
+    Ok(())
+}
+
+/// Has a composite be told of the end of its children; those that have ended it is told of at once.
+pub(super) fn watch(composite: &Bound<'_, CompositeTask>) -> PyResult<()> {
+    let py = composite.py();
+    let parent = PyWeakrefReference::new(composite.as_any())?.unbind();
+    for (index, child) in composite.as_super().get().children(py).iter().enumerate() {
+        if child.get().stamp(py).is_some() {
+            composite.call_method1(intern!(py, "on_child_completed"), (child,))?;
+            continue;
+        }
+        let watch = Arc::new(Watch { parent: parent.clone_ref(py), child: index, told: AtomicBool::new(false) });
+        add(child.get(), py, &watch);
+    }
+    Ok(())
+}
+
+/// Adds a watch to all that the end of a task may come from.
+fn add(task: &Task, py: Python<'_>, watch: &Arc<Watch>) {
+    let mut within = vec![task];
+    while let Some(task) = within.pop() {
+        match &task.kind {
+            Kind::Leaf(_) => {
+                task.watched.get_or_set(py, Box::new(Guarded::new(Vec::new()))).lock(py).push(Arc::clone(watch));
+            }
+            Kind::Composite(composite) => within.extend(composite.children().iter().map(Py::get)),
+        }
+    }
+}
+
+/// Whether the class of a composite is one of a program's that wants to be told.
+pub(super) fn wants_to_be_told(composite: &Bound<'_, CompositeTask>) -> PyResult<bool> {
+    let name = intern!(composite.py(), "on_child_completed");
+    let ours = composite.py().get_type::<CompositeTask>().getattr(name)?;
+    Ok(!composite.get_type().getattr(name)?.is(&ours))
+}
