@@ -11,8 +11,19 @@ worker or client is made.
 - `durabletask.replay`: runs today's code against recorded histories.
 """
 
-from durabletask._core import __version__
+from __future__ import annotations
 
 __all__ = ["PACKAGE_NAME", "__version__"]
 
 PACKAGE_NAME = "durabletask"
+
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    """The version, read from the extension module when it is asked for."""
+    if name == "__version__":
+        from durabletask import _core
+
+        return _core.__version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,9 +26,7 @@ def test_the_worker_and_the_client_greet_a_city(tmp_path: Path) -> None:
         (tmp_path / name).write_text(program(name))
     with Sidecar() as sidecar:
         variables = {**os.environ, "DAPR_GRPC_ENDPOINT": sidecar.address}
-        with subprocess.Popen(
-            [sys.executable, "worker.py"], cwd=tmp_path, env=variables, stdin=subprocess.PIPE
-        ) as worker:
+        with subprocess.Popen([sys.executable, "worker.py"], cwd=tmp_path, env=variables) as worker:
             client = subprocess.run(
                 [sys.executable, "client.py"],
                 cwd=tmp_path,
@@ -37,7 +35,8 @@ def test_the_worker_and_the_client_greet_a_city(tmp_path: Path) -> None:
                 text=True,
                 timeout=60,
             )
-            worker.communicate(b"\n", timeout=60)
+            worker.terminate()
+            worker.wait(timeout=60)
     assert client.stdout.strip() == '"Hello Tokyo!"', client.stderr
     assert worker.returncode == 0
 

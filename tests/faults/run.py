@@ -34,9 +34,9 @@ from durabletask.client import OrchestrationState, OrchestrationStatus, TaskHubG
 from faults.kinds import EVENT, EVENT_DATA, KINDS, Kind
 
 HERE = Path(__file__).parent
-CALL_TIMEOUT = 30.0
+CALL_TIMEOUT = 60.0
 """Seconds that a client tries one call for, all attempts together."""
-END_TIMEOUT = 120.0
+END_TIMEOUT = 60.0
 """Seconds that instances have for ending after the last fault."""
 
 
@@ -194,7 +194,7 @@ class Load:
     def begun(self) -> None:
         """Wait until all are started."""
         for future in self._pending:
-            future.result(END_TIMEOUT * 2)
+            future.result(2 * CALL_TIMEOUT)
         self._pending.clear()
 
     def _begin(self, instance_id: str, kind: Kind, number: int) -> None:
@@ -213,7 +213,7 @@ class Load:
 
     def insist(self, call: Callable[[], Any], fine: tuple[grpc.StatusCode, ...] = ()) -> Any:
         """Make a call until it is answered. An error of `fine` is an answer: an earlier attempt has arrived."""
-        deadline = time.monotonic() + CALL_TIMEOUT * 4
+        deadline = time.monotonic() + CALL_TIMEOUT
         while True:
             try:
                 return call()
