@@ -6,7 +6,7 @@ use durabletask_proto::{
     OrchestrationIdReusePolicy, OrchestrationState, OrchestrationStatus, TaskFailureDetails,
 };
 
-use super::scheduler::Need;
+use super::scheduler::{Counted, Need};
 use super::{Hub, HubError, Result};
 use crate::machine::{Child, Instance, RawEvent, events};
 use crate::store::{Created, InstanceRow, Key};
@@ -185,8 +185,8 @@ impl Hub {
     /// What waits for a worker that has it, while none that is connected does: turns, then activities, by what they need,
     /// and how many of each.
     #[allow(dead_code, reason = "asked for by the listing of instances")]
-    pub(crate) fn unserved(&self) -> (Vec<(Need, usize)>, Vec<(Need, usize)>) {
-        let owned = |needs: Vec<(&Need, usize)>| needs.into_iter().map(|(need, count)| (need.clone(), count)).collect();
+    pub(crate) fn unserved(&self) -> (Counted<Need>, Counted<Need>) {
+        let owned = |needs: Counted<&Need>| needs.into_iter().map(|(need, count)| (need.clone(), count)).collect();
         let (turns, activities) = self.scheduler.unserved();
         (owned(turns), owned(activities))
     }

@@ -62,7 +62,7 @@ pub(super) struct Leases {
 }
 
 enum Taken {
-    Turn(Key, TurnLease),
+    Turn(Key, Box<TurnLease>),
     Activity(i64, ActivityLease),
 }
 
@@ -76,7 +76,7 @@ impl Leases {
     /// Takes the instance's lease, whoever has it.
     pub(super) fn drop_turn(&mut self, key: Key) -> Option<TurnLease> {
         let lease = self.turns.remove(&key)?;
-        self.taken.push(Taken::Turn(key, lease.clone()));
+        self.taken.push(Taken::Turn(key, Box::new(lease.clone())));
         Some(lease)
     }
 
@@ -95,7 +95,7 @@ impl Leases {
     pub(super) fn undo(&mut self) {
         for taken in std::mem::take(&mut self.taken).into_iter().rev() {
             match taken {
-                Taken::Turn(key, lease) => drop(self.turns.insert(key, lease)),
+                Taken::Turn(key, lease) => drop(self.turns.insert(key, *lease)),
                 Taken::Activity(sequence, lease) => drop(self.activities.insert(sequence, lease)),
             }
         }

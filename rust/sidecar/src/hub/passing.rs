@@ -94,16 +94,13 @@ impl Hub {
             return;
         }
         if let Some((until, done)) = self.passing.skip.take_if(|(_, done)| !done.is_closed()) {
-            match self.next_timer.filter(|next| *next <= until) {
-                Some(next) => {
-                    self.clock.advance_to(next);
-                    self.passing.skip = Some((until, done));
-                }
-                None => {
-                    self.clock.advance_to(until);
-                    // Nobody listens when the caller has gone; the time has passed all the same.
-                    let _ = done.send(until);
-                }
+            if let Some(next) = self.next_timer.filter(|next| *next <= until) {
+                self.clock.advance_to(next);
+                self.passing.skip = Some((until, done));
+            } else {
+                self.clock.advance_to(until);
+                // Nobody listens when the caller has gone; the time has passed all the same.
+                let _ = done.send(until);
             }
         } else if let Some(next) = self.next_timer
             && (self.waiters.somebody_waits() || self.clock.elapsed() >= self.passing.clients_until)

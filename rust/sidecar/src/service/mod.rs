@@ -31,16 +31,16 @@ impl From<HubError> for Status {
             | HubError::UnknownWorkItem(_)
             | HubError::Rerun(RerunError::NoSuchEvent(..) | RerunError::NoCall(..)) => Code::NotFound,
             HubError::Rerun(_) => Code::InvalidArgument,
-            HubError::Undecodable { .. } => Code::DataLoss,
             HubError::AlreadyExists { .. } => Code::AlreadyExists,
             HubError::NotCompleted { .. } => Code::FailedPrecondition,
             HubError::Database(StoreError::Full | StoreError::TooBig) | HubError::TooManyWaiters(_) => {
                 Code::ResourceExhausted
             }
-            HubError::Database(StoreError::Locked(_) | StoreError::Io(_)) => Code::Unavailable,
-            HubError::Database(StoreError::Corrupt(_) | StoreError::Gone(_)) => Code::DataLoss,
+            HubError::Undecodable { .. } | HubError::Database(StoreError::Corrupt(_) | StoreError::Gone(_)) => {
+                Code::DataLoss
+            }
             HubError::Database(StoreError::Other(_)) => Code::Internal,
-            HubError::Stopped => Code::Unavailable,
+            HubError::Stopped | HubError::Database(StoreError::Locked(_) | StoreError::Io(_)) => Code::Unavailable,
         };
         match error {
             // Said in the way of gRPC: whoever has a result to hand in is to try again, not to give it up.

@@ -40,14 +40,13 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::TooBig) => Self::TooBig,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(text),
+            // The statements are ours: what does not fit them, without a code of the database, is a row.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => Self::Corrupt(text),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 Self::Locked(text)
             }
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::Io(text),
             Some(_) => Self::Other(text),
-            // The statements are ours: what does not fit them is a row.
-            None => Self::Corrupt(text),
         }
     }
 }

@@ -110,7 +110,8 @@ impl Store {
         let files = Files::claim(path)?;
         match Self::on_file(path, files, losses) {
             Ok(store) => Ok(store),
-            Err((refusal, files)) => {
+            Err(refused) => {
+                let (refusal, files) = *refused;
                 let error = match refusal {
                     Refusal::Known(error) => error,
                     Refusal::Sqlite(error) => explain(path, error),
@@ -132,7 +133,7 @@ impl Store {
         Ok(Self::with(connection, next_sequence, salt, None))
     }
 
-    fn on_file(path: &Path, mut files: Files, losses: Losses) -> Result<Self, (Refusal, Files)> {
+    fn on_file(path: &Path, mut files: Files, losses: Losses) -> Result<Self, Box<(Refusal, Files)>> {
         let begin = |files: &mut Files| {
             let connection = open_file(path)?;
             claim(&connection, path, files, losses)?;
@@ -141,27 +142,27 @@ impl Store {
             let salt = fact(&connection, "salt")?;
             Ok((connection, next_sequence, salt))
         };
-        let begun = match begin(&mut files) {
+        let opened = match begin(&mut files) {
             Err(Refusal::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 // Only in a database that is open can instances be forgotten.
                 files.release_reserve();
                 begin(&mut files)
             }
-            begun => begun,
+            other => other,
         };
-        match begun {
+        match opened {
             Ok((connection, next_sequence, salt)) => {
                 files.note_opened();
                 files.keep_reserve();
                 Ok(Self::with(connection, next_sequence, salt, Some(files)))
             }
-            Err(refusal) => Err((refusal, files)),
+            Err(refusal) => Err(Box::new((refusal, files))),
         }
     }
 
     fn with(connection: Connection, next_sequence: i64, salt: i64, files: Option<Files>) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, next_sequence, salt, files }
+        Self { connection, next_sequence, files, salt }
     }
 }
 

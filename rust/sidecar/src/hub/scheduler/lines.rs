@@ -13,7 +13,7 @@ pub(super) type Ticket = i64;
 
 #[derive(Debug)]
 pub(super) struct Lines<T> {
-    lines: HashMap<Arc<Need>, Line<T>>,
+    by_need: HashMap<Arc<Need>, Line<T>>,
     /// The first of each line that is served.
     heads: BTreeMap<Ticket, Arc<Need>>,
     queued: HashSet<T>,
@@ -29,7 +29,7 @@ struct Line<T> {
 
 impl<T> Default for Lines<T> {
     fn default() -> Self {
-        Self { lines: HashMap::new(), heads: BTreeMap::new(), queued: HashSet::new(), front: 0, back: 1 }
+        Self { by_need: HashMap::new(), heads: BTreeMap::new(), queued: HashSet::new(), front: 0, back: 1 }
     }
 }
 
@@ -50,7 +50,7 @@ impl<T: Copy + Eq + Hash> Lines<T> {
         }
         let ticket = self.back;
         self.back += 1;
-        if let Some(line) = self.lines.get_mut(&need) {
+        if let Some(line) = self.by_need.get_mut(&need) {
             line.items.push_back((ticket, item));
             return None;
         }
@@ -64,7 +64,7 @@ impl<T: Copy + Eq + Hash> Lines<T> {
         }
         let ticket = self.front;
         self.front -= 1;
-        let Some(line) = self.lines.get_mut(need) else {
+        let Some(line) = self.by_need.get_mut(need) else {
             self.open(Arc::clone(need), ticket, item, served);
             return;
         };
@@ -88,19 +88,19 @@ impl<T: Copy + Eq + Hash> Lines<T> {
         if served {
             self.heads.insert(ticket, Arc::clone(&need));
         }
-        self.lines.insert(Arc::clone(&need), Line { items: VecDeque::from([(ticket, item)]), served });
+        self.by_need.insert(Arc::clone(&need), Line { items: VecDeque::from([(ticket, item)]), served });
         (!served).then_some(need)
     }
 
     /// The first of each line that is served, longest waiting first.
     pub(super) fn heads(&self) -> impl Iterator<Item = (T, &Arc<Need>)> {
-        let item = |need| self.lines.get(need).and_then(|line: &Line<T>| line.items.front());
+        let item = |need| self.by_need.get(need).and_then(|line: &Line<T>| line.items.front());
         self.heads.values().filter_map(move |need| item(need).map(|(_, item)| (*item, need)))
     }
 
     /// Takes the first out of this line.
     pub(super) fn take(&mut self, need: &Arc<Need>) -> Option<T> {
-        let line = self.lines.get_mut(need)?;
+        let line = self.by_need.get_mut(need)?;
         let (ticket, item) = line.items.pop_front()?;
         self.queued.remove(&item);
         let next = line.items.front().map(|(ticket, _)| *ticket);
@@ -110,7 +110,7 @@ impl<T: Copy + Eq + Hash> Lines<T> {
         match next {
             Some(next) if line.served => drop(self.heads.insert(next, Arc::clone(need))),
             Some(_) => {}
-            None => drop(self.lines.remove(need)),
+            None => drop(self.by_need.remove(need)),
         }
         Some(item)
     }
@@ -120,13 +120,13 @@ impl<T: Copy + Eq + Hash> Lines<T> {
         if !self.queued.contains(&item) {
             return;
         }
-        let Some((need, line)) = self.lines.get_key_value(need) else {
+        let Some((need, line)) = self.by_need.get_key_value(need) else {
             return;
         };
         let need = Arc::clone(need);
         if line.items.front().is_some_and(|(_, first)| *first == item) {
             self.take(&need);
-        } else if let Some(line) = self.lines.get_mut(&need) {
+        } else if let Some(line) = self.by_need.get_mut(&need) {
             let before = line.items.len();
             line.items.retain(|(_, other)| *other != item);
             if line.items.len() < before {
@@ -139,7 +139,7 @@ impl<T: Copy + Eq + Hash> Lines<T> {
     pub(super) fn ask_again(&mut self, served: impl Fn(&Need) -> bool) -> Vec<Arc<Need>> {
         self.heads.clear();
         let mut lost = Vec::new();
-        for (need, line) in &mut self.lines {
+        for (need, line) in &mut self.by_need {
             let before = std::mem::replace(&mut line.served, served(need));
             match line.items.front() {
                 Some((ticket, _)) if line.served => drop(self.heads.insert(*ticket, Arc::clone(need))),
@@ -152,6 +152,6 @@ impl<T: Copy + Eq + Hash> Lines<T> {
 
     /// What nobody serves, and how much of it waits.
     pub(super) fn unserved(&self) -> impl Iterator<Item = (&Need, usize)> {
-        self.lines.iter().filter(|(_, line)| !line.served).map(|(need, line)| (&**need, line.items.len()))
+        self.by_need.iter().filter(|(_, line)| !line.served).map(|(need, line)| (&**need, line.items.len()))
     }
 }

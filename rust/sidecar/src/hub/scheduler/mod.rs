@@ -29,6 +29,9 @@ pub(crate) type StreamId = u64;
 const AFFINITY_SLACK: usize = 4;
 
 /// How much of an execution's history a worker holds.
+/// Needs, and how much work has each of them.
+pub(super) type Counted<N> = Vec<(N, usize)>;
+
 #[derive(Debug, PartialEq)]
 pub(super) struct Warm {
     pub(super) execution_id: Option<String>,
@@ -261,7 +264,7 @@ impl Scheduler {
     }
 
     /// What waits for a worker that has it: turns, then activities, and how many of each.
-    pub(super) fn unserved(&self) -> (Vec<(&Need, usize)>, Vec<(&Need, usize)>) {
+    pub(super) fn unserved(&self) -> (Counted<&Need>, Counted<&Need>) {
         (self.turns.unserved().collect(), self.activities.unserved().collect())
     }
 
@@ -317,9 +320,9 @@ impl Scheduler {
                 continue;
             };
             let found = Some((worker.load(), *id));
-            let least = if *behind { &mut last } else { &mut idlest };
-            if least.is_none_or(|(load, _)| worker.load() < load) {
-                *least = found;
+            let best = if *behind { &mut last } else { &mut idlest };
+            if best.is_none_or(|(load, _)| worker.load() < load) {
+                *best = found;
             }
             if !behind && worker.holds(key) {
                 holder = found;
