@@ -129,6 +129,7 @@ fn to_python(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {
 
 /// Copies a database, also while a sidecar is at work on it; returns the size of the copy in bytes.
 #[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "arguments from Python are extracted, and owned")]
 fn back_up_sidecar(py: Python<'_>, db: PathBuf, to: PathBuf) -> PyResult<u64> {
     py.detach(|| back_up(&db, &to)).map_err(|error| to_python(py, &error))
 }

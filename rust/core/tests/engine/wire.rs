@@ -63,7 +63,7 @@ fn readable_text(text: Span<'_>) -> &str {
 }
 
 fn agrees_on_failure(ours: &Failed<'_>, task_id: i32, theirs: Option<&pb::TaskFailureDetails>) {
-    let inner = theirs.and_then(|details| details.inner_failure.as_ref()).map(|inner| inner.encode_to_vec());
+    let inner = theirs.and_then(|details| details.inner_failure.as_ref()).map(Message::encode_to_vec);
     let theirs = theirs.map_or_else(Failure::default, |details| Failure {
         error_type: &details.error_type,
         message: &details.error_message,

@@ -370,15 +370,13 @@ thread_local! {
 impl<T: Child> Drop for Node<T> {
     fn drop(&mut self) {
         let children: Vec<_> = std::mem::take(&mut self.children).into_iter().map(Py::into_any).collect();
-        let first = LEFT_BEHIND.with_borrow_mut(|left_behind| match left_behind {
-            Some(left_behind) => {
+        let first = LEFT_BEHIND.with_borrow_mut(|left_behind| {
+            if let Some(left_behind) = left_behind {
                 left_behind.push(children);
-                None
+                return None;
             }
-            None => {
-                *left_behind = Some(Vec::new());
-                Some(children)
-            }
+            *left_behind = Some(Vec::new());
+            Some(children)
         });
         let mut next = first;
         while let Some(children) = next {
