@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use durabletask_proto::CreateInstanceRequest;
 use durabletask_proto::client::TaskHubSidecarServiceClient;
+use durabletask_proto::{CreateInstanceRequest, GetWorkItemsRequest};
 use durabletask_sidecar::{Access, Options, Sidecar, StartError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::codec::CompressionEncoding;
@@ -45,7 +45,7 @@ async fn every_call_needs_the_token_and_health_checks_do_not() {
         let error = client.hello(hello((), wrong)).await.expect_err("it has no token");
         assert_eq!(error.code(), Code::Unauthenticated);
         assert!(error.message().contains("DAPR_API_TOKEN"), "{error}");
-        let error = client.get_work_items(hello(Default::default(), wrong)).await.map(|_| ());
+        let error = client.get_work_items(hello(GetWorkItemsRequest::default(), wrong)).await.map(|_| ());
         assert_eq!(error.expect_err("streams need it too").code(), Code::Unauthenticated);
     }
     client.hello(hello((), Some("secret"))).await.expect("that is the token");
