@@ -1,7 +1,8 @@
 """Answers turns with the engine inside Dapr's SDK: the process at the other end of `parity.reference.Reference`.
 
-The protocol is that of `parity/peer.py`, without corrections. The engine's messages have other names than 0.17.4's and
-the same numbers, so requests and responses cross as bytes.
+The protocol is that of `parity/peer.py`, without corrections; told beside a response is whether a task was in several
+composites, which programs may answer to in ways that the response does not show. The engine's messages have other
+names than 0.17.4's and the same numbers, so requests and responses cross as bytes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,26 @@ TURN_LIMIT = 10
 
 logger = logging.getLogger("reference")
 logger.setLevel(logging.CRITICAL + 1)
+
+
+noted: set[str] = set()
+
+
+def note_shared_tasks() -> None:
+    """Note the composites with tasks that wait in another one, or twice in this one."""
+    make = task.CompositeTask.__init__
+
+    def noting(self: Any, tasks: list[Any]) -> None:
+        waiting = [
+            each for each in tasks if each._parent is not None and not each._parent.is_complete
+        ]
+        if len({id(each) for each in tasks}) < len(tasks) or any(
+            not each.is_complete for each in waiting
+        ):
+            noted.add("task_in_composites")
+        make(self, tasks)
+
+    task.CompositeTask.__init__ = noting
 
 
 class NeverEnds(BaseException):
@@ -77,11 +98,12 @@ def execute(program: str, encoded: bytes) -> bytes:
 
 
 def answer(program: str, encoded: bytes, _: Any) -> tuple[bytes | None, list[str]]:
+    noted.clear()
     signal.alarm(TURN_LIMIT)
     try:
-        return execute(program, encoded), []
+        return execute(program, encoded), sorted(noted)
     except NeverEnds:
-        return None, []
+        return None, sorted(noted)
     finally:
         signal.alarm(0)
 
@@ -93,6 +115,7 @@ def never_ends(*_: Any) -> None:
 def main() -> None:
     signal.signal(signal.SIGALRM, never_ends)
     warnings.simplefilter("ignore")
+    note_shared_tasks()
     output, sys.stdout = sys.stdout.buffer, sys.stderr
     while True:
         try:

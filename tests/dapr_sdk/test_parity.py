@@ -72,12 +72,15 @@ def play(reference: Reference, plays: list[Play], semantics: str, made_by: str) 
         asked = [(play, question) for play in plays if (question := play.prepare())]
         reference.ask([(*question, None) for _, question in asked])
         plays = []
-        for (each, (program, request)), (given, _) in zip(asked, reference.answers(), strict=True):
+        for (each, (program, request)), (given, noted) in zip(
+            asked, reference.answers(), strict=True
+        ):
             kinds["turns"] += 1
             response = engines[id(each)].execute(program, request)
             ours, theirs = answer(response), answer(given)
             if ours != theirs:
-                found = explain(messages.OrchestratorRequest.FromString(request), ours, theirs)
+                turn = messages.OrchestratorRequest.FromString(request)
+                found = explain(turn, ours, theirs, noted)
                 if found is None:
                     pytest.fail(
                         f"{program}\n--- this package\n{ours}\n--- Dapr's\n{theirs}", pytrace=False
