@@ -16,7 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::access::{Access, AccessError};
 use crate::clock::Clock;
 use crate::hub::{Handle, Hub, HubOptions, Limits};
-use crate::service::TaskHub;
+use crate::service::{TaskHub, listing_service};
 use crate::store::{Losses, OpenError, Store, StoreError};
 
 /// Threads for connections. The hub's one thread has more to do for a message than the network has, so a second one only
@@ -218,7 +218,8 @@ impl Sidecar {
             .http2_max_pending_accept_reset_streams(Some(4096))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_service(InterceptedService::new(TaskHub::new(handle.clone(), max_message_bytes), token))
+            .add_service(InterceptedService::new(TaskHub::new(handle.clone(), max_message_bytes), token.clone()))
+            .add_service(InterceptedService::new(listing_service(handle.clone(), max_message_bytes), token))
             // Whoever watches over the process has no token.
             .add_service(health_service)
             .serve_with_incoming_shutdown(incoming, async move {

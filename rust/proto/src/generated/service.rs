@@ -13,7 +13,6 @@ pub mod task_hub_sidecar_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    #[cfg(feature = "client")]
     #[derive(Debug, Clone)]
     pub struct TaskHubSidecarServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -630,7 +629,6 @@ pub mod task_hub_sidecar_service_server {
             tonic::Status,
         >;
     }
-    #[cfg(feature = "server")]
     #[derive(Debug)]
     pub struct TaskHubSidecarServiceServer<T> {
         inner: Arc<T>,

@@ -184,7 +184,6 @@ impl Hub {
 
     /// What waits for a worker that has it, while none that is connected does: turns, then activities, by what they need,
     /// and how many of each.
-    #[allow(dead_code, reason = "asked for by the listing of instances")]
     pub(crate) fn unserved(&self) -> (Counted<Need>, Counted<Need>) {
         let owned = |needs: Counted<&Need>| needs.into_iter().map(|(need, count)| (need.clone(), count)).collect();
         let (turns, activities) = self.scheduler.unserved();

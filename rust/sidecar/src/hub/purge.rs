@@ -32,9 +32,13 @@ impl Hub {
 
     /// What there is to forget of the instances that a filter matches.
     pub(crate) fn purge_matching(&mut self, filter: &PurgeFilter, recursive: bool, force: bool) -> Result<Purge> {
-        let mut roots = self.store.matching(filter)?;
+        Ok(Purge { force, ..Self::purge_these(self.store.matching(filter)?, recursive) })
+    }
+
+    /// What there is to forget of these; those that can not be forgotten are passed over.
+    pub(crate) fn purge_these(mut roots: Vec<Key>, recursive: bool) -> Purge {
         roots.reverse();
-        Ok(Purge { roots, recursive, force, lenient: true, open: vec![], doomed: vec![], purged: 0 })
+        Purge { roots, recursive, force: false, lenient: true, open: vec![], doomed: vec![], purged: 0 }
     }
 
     /// Forgets some of it. Of a tree nothing goes before all of it is known to be free to go. Returns what is left, or

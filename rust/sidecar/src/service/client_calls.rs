@@ -31,7 +31,7 @@ impl Service {
     }
 
     /// Purges bit by bit: nobody else is to wait while a million instances are forgotten.
-    async fn purge_all(&self, mut purge: Purge) -> Result<usize, Status> {
+    pub(super) async fn purge_all(&self, mut purge: Purge) -> Result<usize, Status> {
         loop {
             match self.hub.call_freeing(move |hub| hub.purge_step(purge)).await? {
                 Ok(count) => return Ok(count),

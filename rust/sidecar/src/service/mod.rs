@@ -1,9 +1,11 @@
 //! The gRPC service: requests to jobs, results to responses. What is decided is decided in the hub.
 
 mod client_calls;
+mod listing;
 mod raw;
 mod waiting;
 
+pub(crate) use listing::listing_service;
 pub(crate) use raw::TaskHub;
 
 use std::time::Duration;

@@ -33,6 +33,7 @@ ALTER TABLE instances ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE instances ADD COLUMN version TEXT;
 ALTER TABLE instances ADD COLUMN execution TEXT;        -- id of the current execution
 ALTER TABLE instances ADD COLUMN tags TEXT;             -- a JSON object of strings; NULL: none
-CREATE INDEX instances_by_name ON instances (name);
-CREATE INDEX instances_by_status ON instances (status);
+-- In the order in which instances are listed.
+CREATE INDEX instances_by_name ON instances (name, created_at);
+CREATE INDEX instances_by_status ON instances (status, created_at);
 INSERT INTO facts VALUES ('salt', random());        -- no other database's completion tokens fit this one's activities

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use durabletask_proto::client::TaskHubSidecarServiceClient;
+use durabletask_proto::sidecar::CountInstancesRequest;
+use durabletask_proto::sidecar::client::SidecarServiceClient;
 use durabletask_proto::{CreateInstanceRequest, GetWorkItemsRequest};
 use durabletask_sidecar::{Access, Options, Sidecar, StartError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -51,6 +53,10 @@ async fn every_call_needs_the_token_and_health_checks_do_not() {
     client.hello(hello((), Some("secret"))).await.expect("that is the token");
 
     let channel = Endpoint::from_shared(format!("http://{}", sidecar.address())).expect("an address").connect_lazy();
+    let mut own = SidecarServiceClient::new(channel.clone());
+    let error = own.count_instances(hello(CountInstancesRequest {}, None)).await.expect_err("it has no token");
+    assert_eq!(error.code(), Code::Unauthenticated);
+    own.count_instances(hello(CountInstancesRequest {}, Some("secret"))).await.expect("that is the token");
     let mut health = HealthClient::new(channel);
     for service in ["", "TaskHubSidecarService"] {
         let request = HealthCheckRequest { service: service.to_owned() };

@@ -8,6 +8,7 @@ mod durability;
 mod family;
 mod histories;
 mod instances;
+mod listing;
 mod support;
 mod timers;
 mod workers;

@@ -117,7 +117,7 @@ async fn calls_for_work_that_are_given_up_at_once_leave_nothing_behind() {
 }
 
 /// A worker that says what it has.
-async fn choosy(client: &Client, orchestrators: &str, activities: &str) -> Worker {
+pub(crate) async fn choosy(client: &Client, orchestrators: &str, activities: &str) -> Worker {
     let mut request = tonic::Request::new(GetWorkItemsRequest::default());
     let binary = |text: &str| tonic::metadata::MetadataValue::from_bytes(text.as_bytes());
     request.metadata_mut().insert_bin("durabletask-orchestrators-bin", binary(orchestrators));
