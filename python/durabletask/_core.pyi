@@ -225,6 +225,15 @@ FailureLink: TypeAlias = tuple[str, str, str | None, bool]
 InstanceState: TypeAlias = tuple[
     str, int, int, int, str | None, str | None, str | None, Failure | None
 ]
+# statuses, name, created from and to, updated from and to in microseconds, prefix of the id, roots only
+InstanceFilter: TypeAlias = tuple[
+    list[int],
+    str | None,
+    tuple[int | None, int | None],
+    tuple[int | None, int | None],
+    str | None,
+    bool,
+]
 # event_id, timestamp_micros, type, attributes, serialized
 HistoryEvent: TypeAlias = tuple[int, int | None, str, dict[str, Any], bytes]
 
@@ -270,6 +279,21 @@ def encode_rerun_request(
 def encode_list_instance_ids_request(
     continuation_token: str | None = None, page_size: int | None = None
 ) -> bytes: ...
+def encode_list_instances_request(
+    wanted: InstanceFilter,
+    payloads: bool,
+    continuation_token: str | None = None,
+    page_size: int | None = None,
+) -> bytes: ...
+def encode_purge_by_filter_request(wanted: InstanceFilter, *, recursive: bool) -> bytes: ...
+def encode_restart_request(
+    response: bytes, new_instance_id: str, *, app_id: str | None = None
+) -> bytes | None: ...
+def decode_list_instances_response(
+    data: bytes,
+) -> tuple[list[tuple[str, InstanceState]], str | None]: ...
+def decode_purge_by_filter_response(data: bytes) -> int: ...
+def decode_parent_instance_id(data: bytes) -> str | None: ...
 def encode_get_instance_history_request(instance_id: str) -> bytes: ...
 def encode_get_work_items_request(
     max_orchestrations: int, max_activities: int, capabilities: Sequence[int]

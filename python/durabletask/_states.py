@@ -103,6 +103,13 @@ class InstanceIdPage(NamedTuple):
     continuation_token: str | None
 
 
+class OrchestrationPage(NamedTuple):
+    """A page of orchestrations, and the token that asks for the next one; None: this is the last."""
+
+    states: list[OrchestrationState]
+    continuation_token: str | None
+
+
 def micros_of(moment: datetime) -> int:
     """Microseconds since 1970; a datetime without tzinfo is UTC."""
     if moment.tzinfo is not None:
@@ -120,6 +127,15 @@ def decode_state(instance_id: str, response: bytes) -> OrchestrationState | None
     fields = _core.decode_get_instance_response(response)
     if fields is None:
         return None
+    return _state_of(instance_id, fields)
+
+
+def decode_states(found: list[tuple[str, _core.InstanceState]]) -> list[OrchestrationState]:
+    """The states in a page, each with its instance's id."""
+    return [_state_of(instance_id, fields) for instance_id, fields in found]
+
+
+def _state_of(instance_id: str, fields: _core.InstanceState) -> OrchestrationState:
     name, status, created, updated, input_, output, custom_status, failure = fields
     return OrchestrationState(
         instance_id,

@@ -50,8 +50,8 @@ def with_api_token(metadata: Sequence[tuple[str, str]] | None) -> list[tuple[str
 
 
 def path(method: str) -> str:
-    """The gRPC path of a method of the sidecar."""
-    return _SERVICE + method
+    """The gRPC path of a method of the sidecar; one of another service brings its path along."""
+    return method if method.startswith("/") else _SERVICE + method
 
 
 def open_channel(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from durabletask import _core, task
-from durabletask._client import calls
+from durabletask._client import calls, listing
 from durabletask._interceptors import adapted
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,
     OrchestrationFailedError,
+    OrchestrationPage,
     OrchestrationState,
     OrchestrationStatus,
     decode_history,
@@ -41,6 +43,7 @@ __all__ = [
     "HistoryEvent",
     "InstanceIdPage",
     "OrchestrationFailedError",
+    "OrchestrationPage",
     "OrchestrationState",
     "OrchestrationStatus",
     "TInput",
@@ -381,6 +384,108 @@ class TaskHubGrpcClient:
         response = self._call("ListInstanceIDs", request)
         return InstanceIdPage(*_core.decode_list_instance_ids_response(response))
 
+    def list_orchestrations(
+        self,
+        *,
+        status: OrchestrationStatus | Iterable[OrchestrationStatus] | None = None,
+        name: str | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+        updated_from: datetime | None = None,
+        updated_to: datetime | None = None,
+        instance_id_prefix: str | None = None,
+        roots_only: bool = False,
+        fetch_payloads: bool = False,
+        page_size: int | None = None,
+        continuation_token: str | None = None,
+    ) -> OrchestrationPage:
+        """A page of the orchestrations that fit all that is given.
+
+        On the embedded sidecar that is one call, answered by an index where there is one, in the order of their
+        creation. On others each page is a page of ids and then one call for each of them, 16 at once, whether or not
+        they fit: there a page may hold fewer than `page_size`, the order is the sidecar's, and looking for few among
+        many costs as many calls as there are orchestrations. Sidecars that do not list ids can not do it.
+
+        Args:
+            status: The status, or several of them; None: any.
+            name: The orchestrator's name; None: any.
+            created_from: Not created before; UTC unless it has tzinfo, as all of these times.
+            created_to: Not created after.
+            updated_from: Whose state last changed no earlier.
+            updated_to: Whose state last changed no later.
+            instance_id_prefix: What the instance id begins with, case included.
+            roots_only: Leave out sub-orchestrations, but those whose parent was deleted on the embedded sidecar.
+            fetch_payloads: Whether to ask for inputs, outputs, custom statuses and failures too.
+            page_size: How many at most, up to 1,000; None: 100.
+            continuation_token: Of the page before; None: the first page.
+
+        Raises:
+            ValueError: `page_size` is not positive.
+            grpc.RpcError: UNIMPLEMENTED: the sidecar can not list. INVALID_ARGUMENT: the token is none of its own.
+        """
+        wanted = listing.Filter(
+            status,
+            name,
+            created_from,
+            created_to,
+            updated_from,
+            updated_to,
+            instance_id_prefix,
+            roots_only,
+        )
+        return self._run(listing.list_page(wanted, fetch_payloads, page_size, continuation_token))
+
+    def purge_orchestrations(
+        self,
+        *,
+        status: OrchestrationStatus | Iterable[OrchestrationStatus] | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+    ) -> int:
+        """Delete all orchestrations that fit and have ended, with those that they started.
+
+        One of which a sub-orchestration is still at work stays. On other sidecars than the embedded one it costs what
+        `list_orchestrations` costs there, and one call more for each that is deleted.
+
+        Args:
+            status: The status, or several of them; None: any in which an orchestration has ended.
+            created_from: Not created before: UTC unless it has tzinfo.
+            created_to: Not created after.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            grpc.RpcError: UNIMPLEMENTED: the sidecar can not list what it has.
+        """
+        wanted = listing.Filter(status, created_from=created_from, created_to=created_to)
+        self._logger.info("Purging all orchestrations that have ended and fit.")
+        return self._run(listing.purge_all(wanted))
+
+    def restart_orchestration(
+        self, instance_id: str, *, new_instance_id: str | None = None, app_id: str | None = None
+    ) -> str:
+        """Start an orchestration again from the beginning: same name, version, input and tags.
+
+        The input is that of its last execution, if it has continued as new.
+
+        Args:
+            instance_id: Which one; it may still be running, if it is to have another id.
+            new_instance_id: The id to give it, which may be that of the first one once that has ended; None: a
+                generated one.
+            app_id: The app that it belongs to, if that is another than the sidecar's own.
+
+        Returns:
+            The id that it has.
+
+        Raises:
+            ValueError: There is no such orchestration.
+            grpc.RpcError: ALREADY_EXISTS: an orchestration with the new id is running.
+        """
+        new_id = new_instance_id or calls.new_instance_id()
+        self._logger.info("Starting instance '%s' again as '%s'.", instance_id, new_id)
+        return self._run(listing.restart(instance_id, new_id, app_id))
+
     def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:
         """All that happened in the current execution of an orchestration, oldest first."""
         request = _core.encode_get_instance_history_request(instance_id)
@@ -401,6 +506,24 @@ class TaskHubGrpcClient:
         metadata = None if trace is None else trace.metadata
         response: bytes = call(request, timeout=timeout, metadata=metadata)
         return response
+
+    def _run(self, steps: listing.Steps[listing.T]) -> listing.T:
+        """Make the calls that `steps` asks for, several at once."""
+
+        def attempt(call: listing.Call) -> listing.Outcome:
+            try:
+                return self._call(*call)
+            except grpc.RpcError as error:
+                return error
+
+        with ThreadPoolExecutor(listing.AT_ONCE, "durabletask-client") as threads:
+            try:
+                batch = next(steps)
+                while True:
+                    batch = steps.send(list(threads.map(attempt, batch)))
+            except StopIteration as end:
+                result: listing.T = end.value
+                return result
 
     def _wait(self, method: str, request: bytes, wait: calls.Wait) -> bytes:
         while True:

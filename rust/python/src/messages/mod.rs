@@ -12,6 +12,7 @@ use pyo3::types::PyBytes;
 mod completions;
 mod failure;
 mod history;
+mod listing;
 mod requests;
 mod responses;
 mod wire;
@@ -22,6 +23,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     responses::register(module)?;
     work_item::register(module)?;
     completions::register(module)?;
+    listing::register(module)?;
     history::register(module)
 }
 

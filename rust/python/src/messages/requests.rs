@@ -24,7 +24,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// Says that a request is for another app; the sidecar itself adds which one it comes from.
-fn router_to(app_id: String) -> proto::TaskRouter {
+pub(super) fn router_to(app_id: String) -> proto::TaskRouter {
     proto::TaskRouter { target_app_id: Some(app_id), ..Default::default() }
 }
 

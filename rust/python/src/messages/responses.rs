@@ -27,7 +27,10 @@ fn decode_get_instance_response<'py>(py: Python<'py>, data: &[u8]) -> PyResult<O
     if !response.exists {
         return Ok(None);
     }
-    let state = response.orchestration_state.unwrap_or_default();
+    state_tuple(py, &response.orchestration_state.unwrap_or_default()).map(Some)
+}
+
+pub(super) fn state_tuple<'py>(py: Python<'py>, state: &proto::OrchestrationState) -> PyResult<Bound<'py, PyTuple>> {
     let failure = state
         .failure_details
         .as_ref()
@@ -45,7 +48,6 @@ fn decode_get_instance_response<'py>(py: Python<'py>, data: &[u8]) -> PyResult<O
         failure,
     )
         .into_pyobject(py)
-        .map(Some)
 }
 
 fn payload(text: Option<&String>) -> Option<&str> {
