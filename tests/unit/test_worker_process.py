@@ -335,3 +335,35 @@ def test_signals_are_left_alone_outside_the_main_thread() -> None:
         worker.stop()
         thread.join(SOON)
     assert ended == [0]
+
+
+SIGTERM_OF_CHILDREN = """
+worker.start()
+ours = signal.getsignal(signal.SIGTERM)
+found = []
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        os._exit(0 if default and not signal.pthread_sigmask(signal.SIG_BLOCK, ()) else 1)
+    found.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    found.append(len(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+fork()
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+print(found, signal.getsignal(signal.SIGTERM) is ours, flush=True)
+worker.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_sigterm_ends_a_forked_child_as_ever_and_the_parent_drains() -> None:
+    with program(SIGTERM_OF_CHILDREN) as running:
+        output, errors = running.process.communicate(timeout=SOON)
+    assert running.process.returncode == 0, errors
+    assert output == "[0, 0, 0, 0] True\n", (
+        "a child has the handler, or somebody the blocked signal"
+    )

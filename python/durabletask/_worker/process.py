@@ -80,7 +80,9 @@ def _hook() -> None:
         return
     _hooked = True
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forked)
+        os.register_at_fork(
+            before=_hold_sigterm, after_in_parent=_release_sigterm, after_in_child=_forked
+        )
     # Callbacks run last in, first out, and activities may use `asyncio.to_thread` until the workers have ended.
     importlib.import_module("concurrent.futures.thread")
     try:
@@ -99,6 +101,25 @@ def _forked() -> None:
         parents = resident._forget_parent()
         _inherited.append(parents)
         _forked_while_running |= parents is not None
+    _give_sigterm_back()
+    _release_sigterm()
+
+
+# A child that nothing of the worker runs in ends by SIGTERM as ever: with the handler it could miss one, just after the
+# fork or on the way into a lock, and whoever made it (a pool of `multiprocessing`) would wait for its end for good.
+_held = threading.local()
+
+
+def _hold_sigterm() -> None:
+    """Have a SIGTERM wait that comes while this thread forks."""
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release_sigterm() -> None:
+    mask = vars(_held).pop("mask", None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def why_not_after_fork() -> str:
