@@ -89,7 +89,7 @@ fn decode_purge_by_filter_response(data: &[u8]) -> PyResult<u64> {
         .map(|response| response.count)
 }
 
-/// What starts an instance once more as it was started before, out of a GetInstanceResponse; None if that has none.
+/// What starts an instance once more as it was started before, out of a `GetInstanceResponse`; None if that has none.
 #[pyfunction]
 #[pyo3(signature = (response, new_instance_id, *, app_id=None))]
 fn encode_restart_request<'py>(
@@ -114,7 +114,7 @@ fn encode_restart_request<'py>(
     encode(py, &request).map(Some)
 }
 
-/// The id of the instance that waits for the one in a GetInstanceResponse, if one does.
+/// The id of the instance that waits for the one in a `GetInstanceResponse`, if one does.
 #[pyfunction]
 fn decode_parent_instance_id(data: &[u8]) -> PyResult<Option<String>> {
     let response: proto::GetInstanceResponse = decode("GetInstanceResponse", data)?;

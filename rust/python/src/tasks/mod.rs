@@ -264,6 +264,7 @@ impl Task {
 
     /// None: children do not know their parents, which are told all the same.
     #[getter(_parent)]
+    #[allow(clippy::unused_self, reason = "an attribute of the object in Python")]
     fn own_parent(&self) -> Option<Py<Self>> {
         None
     }

@@ -53,9 +53,9 @@ pub(super) struct Watch {
 pub(super) fn tell(task: &Task, py: Python<'_>) -> PyResult<()> {
     let Some(watched) = task.watched.get(py) else { return Ok(()) };
     // Programs run below, and may have tasks watched.
-    let watches = mem::take(&mut *watched.lock(py));
+    let due = mem::take(&mut *watched.lock(py));
     let mut kept = Vec::new();
-    for watch in watches {
+    for watch in due {
         let Some(parent) = watch.parent.bind(py).upgrade_as::<CompositeTask>()? else { continue };
         let Some(child) = parent.as_super().get().children(py).get(watch.child) else { continue };
         if child.get().stamp(py).is_none() {

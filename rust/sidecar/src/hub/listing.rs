@@ -47,13 +47,13 @@ impl Hub {
         let mut described = 0;
         let mut candidates = candidates.into_iter().peekable();
         while let Some(candidate) = candidates.next() {
-            if listing.filter.fits(&candidate) {
-                if let Some(row) = self.store.instance(candidate.key)? {
-                    let state = self.describe(row, listing.payloads)?;
-                    listing.bytes += state.encoded_len();
-                    listing.states.push(state);
-                    described += 1;
-                }
+            if listing.filter.fits(&candidate)
+                && let Some(row) = self.store.instance(candidate.key)?
+            {
+                let state = self.describe(row, listing.payloads)?;
+                listing.bytes += state.encoded_len();
+                listing.states.push(state);
+                described += 1;
             }
             listing.after = candidate.position();
             let full = listing.states.len() >= listing.size || listing.bytes >= PAGE_BYTES;

@@ -103,7 +103,7 @@ async fn what_does_not_fit_is_left_out() {
     create(&mut client, "red-two", "greet").await.expect("the id is free");
     create(&mut client, "r%", "greet").await.expect("the id is free");
     let of_first = state(&mut client, "red_one").await.expect("it exists").created_timestamp;
-    let before = of_first.clone().map(|at| Timestamp { seconds: at.seconds - 1, ..at });
+    let before = of_first.map(|at| Timestamp { seconds: at.seconds - 1, ..at });
 
     let tags = |value: &str| HashMap::from([("team".to_owned(), value.to_owned())]);
     let any = InstanceFilter::default;
@@ -115,13 +115,10 @@ async fn what_does_not_fit_is_left_out() {
         (InstanceFilter { instance_id_prefix: "r%".to_owned(), ..any() }, vec!["r%"]),
         (InstanceFilter { tags: tags("red"), ..any() }, vec!["red_one"]),
         (InstanceFilter { tags: tags("blue"), ..any() }, vec![]),
-        (InstanceFilter { created_to: of_first.clone(), ..any() }, vec!["red_one"]),
-        (InstanceFilter { created_to: before.clone(), ..any() }, vec![]),
-        (InstanceFilter { updated_to: before.clone(), ..any() }, vec![]),
-        (
-            InstanceFilter { created_from: before.clone(), updated_from: before, ..any() },
-            vec!["red_one", "red-two", "r%"],
-        ),
+        (InstanceFilter { created_to: of_first, ..any() }, vec!["red_one"]),
+        (InstanceFilter { created_to: before, ..any() }, vec![]),
+        (InstanceFilter { updated_to: before, ..any() }, vec![]),
+        (InstanceFilter { created_from: before, updated_from: before, ..any() }, vec!["red_one", "red-two", "r%"]),
         (of_status(OrchestrationStatus::Completed), vec![]),
     ] {
         assert_eq!(ids(&mut lister, filter.clone(), 2).await, expected, "{filter:?}");
