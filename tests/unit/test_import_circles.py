@@ -19,7 +19,14 @@ CRATES = sorted(path.parent.name for path in ROOT.glob("rust/*/Cargo.toml"))
 
 KNOWN: dict[str, list[set[str]]] = {
     "python": [
-        {"engine::payload", "tasks", "tasks::awaiter", "tasks::leaf"},
+        {
+            "engine::payload",
+            "tasks",
+            "tasks::awaiter",
+            "tasks::compose",
+            "tasks::leaf",
+            "tasks::own",
+        },
         {"context", "context::convert", "engine::log", "engine::turn"},
     ],
     "sidecar": [{"machine::actions", "machine::complete"}],
