@@ -32,7 +32,8 @@ def by_pyright() -> list[Finding]:
     """The same of pyright. It is fetched from npm the first time."""
     printed = run("-m", "pyright", "--pythonpath", sys.executable, "--outputjson", CLEAN, WRONG)
     try:
-        found = json.loads(printed[printed.index("{") :])["generalDiagnostics"]
+        # What it says of its own set-up may stand before the object and after it.
+        found = json.JSONDecoder().raw_decode(printed, printed.index("{"))[0]["generalDiagnostics"]
     except (ValueError, KeyError):
         raise SystemExit(f"pyright did not check the programs:\n{printed}") from None
     return [
