@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
-import ctypes
 import json
 import os
 import random
@@ -58,7 +57,6 @@ class Process:
                     env=self._environment,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=_end_with_parent,
                 )
 
     def send(self, number: signal.Signals) -> None:
@@ -74,15 +72,13 @@ class Process:
                 process.kill()
                 process.wait()
 
+    def said(self) -> list[str]:
+        """The last lines of its output."""
+        return self._log.read_text(errors="replace").splitlines()[-20:]
+
     def died(self) -> bool:
         """Whether it has ended without being asked to."""
         return self._process is not None and self._process.poll() is not None
-
-
-def _end_with_parent() -> None:
-    """Have this process killed when its parent ends in whatever way, where the system does that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Stage:
@@ -109,12 +105,13 @@ class Stage:
             "FAULTS_SWITCHES": str(self._switches),
         }
         self.has_disk = disk is not None
-        command = [sys.executable, "-m", "durabletask.sidecar", "--log-level", "warn"]
+        python = [sys.executable, "-m", "faults.mortal", str(os.getpid())]
+        command = [*python, "durabletask.sidecar", "--log-level", "warn"]
         command += ["--port", self.address.rpartition(":")[2], "--db", str(files / "hub.db")]
         self.sidecar = Process(command, ruled, folder / "sidecar.log")
         self.workers = [
             Process(
-                [sys.executable, "-m", "faults.worker", self.address],
+                [*python, "faults.worker", self.address],
                 environment,
                 folder / f"worker-{number}.log",
             )
@@ -167,9 +164,11 @@ def _disk(folder: Path) -> Path | None:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody is given while the sidecar is down: systems hand out those from 32,768 on."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Load:
@@ -224,6 +223,10 @@ class Load:
                     raise
                 self.calls_repeated += 1
                 time.sleep(random.uniform(0.05, 0.3))
+
+    def answered(self) -> None:
+        """Wait until the sidecar answers: with a full disk it can go on, but not start."""
+        self.insist(lambda: self._client.get_orchestration_state("nobody"))
 
     def states(self) -> dict[str, OrchestrationState | None]:
         """The state of each instance when it has ended, or when time was up."""
@@ -329,6 +332,7 @@ def run(seconds: float, instances: int, workers: int, seed: int, folder: Path) -
             load.add("kills", instances)
             found["faults"] = dict(kills(stage, chance, seconds))
             load.begun()
+            load.answered()
             if stage.has_disk:
                 load.add("full", instances // 4)
                 phases = max(1, round(seconds / 20))
@@ -347,7 +351,14 @@ def run(seconds: float, instances: int, workers: int, seed: int, folder: Path) -
             found |= judge(load, stage.effects)
             dead = [name for name, each in _named(stage) if each.died()]
             found["died"] = dead
+            if failed(found):
+                found["said"] = {name: each.said() for name, each in _named(stage)}
             found["seconds"] = round(time.monotonic() - began, 1)
+        except grpc.RpcError as error:
+            said = "\n".join(stage.sidecar.said())
+            raise RuntimeError(
+                f"faults with --seed {seed}: a call found no answer; the sidecar's last words:\n{said}"
+            ) from error
         finally:
             load.close()
     return found

@@ -45,10 +45,13 @@ INSECURE_PROTOCOLS = ["http://", "grpc://"]
 
 # No transport pings: sidecars answer frequent ones with GOAWAY too_many_pings, which kills every
 # call on the connection. No bound on the size of messages: a work item carries the whole history,
-# and one that cannot arrive is never answered.
+# and one that cannot arrive is never answered. Pauses between attempts to connect would otherwise
+# grow up to two minutes, so that clients would go on failing long after the sidecar is back.
 DEFAULT_CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
 # The name under which 0.17 has its defaults.
