@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import dataclasses
+import importlib
 import logging
 import math
 import threading
@@ -492,11 +493,20 @@ def _decorated(fn: Any, register: Callable[[Any], Any], kind: str) -> Any:
 
 
 if TYPE_CHECKING:
+    _OrchestrationExecutor: Any
+    ExecutionResults: Any
     otel_tracer: Any
 else:
+    _OF_MESSAGES = ("ExecutionResults", "_OrchestrationExecutor")
 
     def __getattr__(name: str) -> Any:
-        """0.17's `otel_tracer`: a tracer, or None without OpenTelemetry, which is looked for only now."""
+        """Names of 0.17 that are looked for only when asked for, since they cost something to have.
+
+        `otel_tracer`: a tracer, or None without OpenTelemetry; and its executor of protobuf messages.
+        """
         if name == "otel_tracer":
             return tracer()
+        if name in _OF_MESSAGES:
+            module = importlib.import_module("durabletask._worker.messages_executor")
+            return getattr(module, name.lstrip("_"))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

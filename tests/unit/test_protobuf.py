@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from durabletask import _core, client
+import pytest
+
+from durabletask import _core, client, task, worker
 from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as pb_grpc
@@ -75,3 +78,45 @@ def test_importing_the_package_does_not_import_protobuf() -> None:
     subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": ":".join(sys.path)}, check=True
     )
+
+
+def test_the_executor_of_0_17_plays_turns_of_messages() -> None:
+    def orchestrator(ctx: Any, number: int) -> Any:
+        yield ctx.create_timer(timedelta(days=1))
+        ctx.set_custom_status("asked")
+        answer = yield ctx.call_activity("a", input=number)
+        return [answer, ctx.is_patched("patch")]
+
+    registry = worker._Registry()
+    registry.add_orchestrator(orchestrator, "v2", True)
+    executor = worker._OrchestrationExecutor(registry, logging.getLogger("test"))
+    at = datetime(2026, 1, 1)
+    begun = [
+        helpers.new_orchestrator_started_event(at),
+        helpers.new_execution_started_event("orchestrator", "id", "1"),
+    ]
+    result = executor.execute("id", [], begun)
+    assert isinstance(result, worker.ExecutionResults)
+    assert [action.createTimer.fireAt.ToDatetime() for action in result.actions] == [
+        at + timedelta(days=1)
+    ]
+    assert (result.encoded_custom_status, result.version_name) == (None, "v2")
+
+    # 0.17 asks the events of timers for nothing but their ids.
+    past = [*begun, helpers.new_timer_created_event(1, datetime(2030, 1, 1))]
+    fired = helpers.new_timer_fired_event(1, datetime(2040, 1, 1))
+    result = executor.execute("id", past, [fired])
+    assert [action.scheduleTask.name for action in result.actions] == ["a"]
+    assert result.encoded_custom_status == "asked"
+    assert fired.timerFired.HasField("fireAt")
+
+    past += [fired, helpers.new_task_scheduled_event(2, "a", "1")]
+    result = executor.execute("id", past, [helpers.new_task_completed_event(2, "3")])
+    assert result.actions[0].completeOrchestration.result.value == "[3, true]"
+    assert result.patches == ["patch"]
+
+
+def test_the_executor_of_0_17_wants_something_new() -> None:
+    executor = worker._OrchestrationExecutor(worker._Registry(), logging.getLogger("test"))
+    with pytest.raises(task.OrchestrationStateError, match="at least one event"):
+        executor.execute("id", [], [])
