@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from durabletask import task
+from durabletask import task, worker
 
 ONE_SECOND = timedelta(seconds=1)
 
@@ -109,3 +109,16 @@ def test_an_incomplete_orchestration_context_cannot_be_made() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Incomplete()  # type: ignore[abstract]
+
+
+def test_the_clock_that_a_test_sets_is_told_in_the_zone_it_was_given_in() -> None:
+    context = worker._RuntimeOrchestrationContext("id")
+    tokyo = timezone(timedelta(hours=9))
+    for given in (
+        datetime(2026, 1, 1, 12, tzinfo=timezone.utc),
+        datetime(2026, 1, 1, 12, 0, 1, tzinfo=tokyo),
+        datetime(2026, 1, 1, 12),
+    ):
+        context.current_utc_datetime = given
+        assert context.current_utc_datetime == given
+        assert context.now().tzinfo is given.tzinfo

@@ -186,6 +186,13 @@ pub(super) fn datetime(py: Python<'_>, time: Timestamp) -> PyResult<Bound<'_, Py
     epoch.add(since)
 }
 
+/// The same in a zone.
+pub(super) fn datetime_in<'py>(time: Timestamp, zone: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = zone.py();
+    let since = python::TIMEDELTA.get(py)?.call1((0, 0, time.micros()))?;
+    utc_epoch(py)?.add(since)?.call_method1(intern!(py, "astimezone"), (zone,))
+}
+
 /// A timedelta's length; it ends at some 2.7 million years, which fits.
 fn micros(delta: &Bound<'_, PyDelta>) -> i64 {
     let seconds = i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds());

@@ -8,6 +8,7 @@ use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::{ActivityCall, Input, Orchestration, SubOrchestrationCall, Wait};
 use pyo3::exceptions::{PyDeprecationWarning, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
@@ -32,6 +33,7 @@ impl RuntimeContext {
                 policies: Memory::new(),
                 confirmed_ahead: ConfirmedAhead::default(),
                 propagated: None,
+                zone: None,
             }),
         })
     }
@@ -57,16 +59,27 @@ impl RuntimeContext {
     /// When the sidecar began this turn: UTC, without tzinfo, the same on every replay.
     #[getter]
     fn current_utc_datetime<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let now = self.lock(py).orchestration.now();
-        convert::datetime(py, now)
+        let state = self.lock(py);
+        let now = state.orchestration.now();
+        let zone = state.zone.as_ref().map(|zone| zone.clone_ref(py));
+        drop(state);
+        match zone {
+            Some(zone) => convert::datetime_in(now, zone.bind(py)),
+            None => convert::datetime(py, now),
+        }
     }
 
-    /// Tests set the clock; in a turn the history does.
+    /// Tests set the clock, in any zone; in a turn the history does.
     #[setter]
     fn set_current_utc_datetime(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
         let now = convert::timestamp(value)?;
-        self.lock(py).orchestration.set_now(now);
+        let zone = value.getattr(intern!(py, "tzinfo"))?;
+        let mut state = self.lock(py);
+        state.orchestration.set_now(now);
+        let before = std::mem::replace(&mut state.zone, (!zone.is_none()).then(|| zone.unbind()));
+        drop(state);
+        drop(before); // it may be of a class with code of its own
         Ok(())
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct State {
     policies: Memory<Arc<RetryPolicy>>,
     confirmed_ahead: ConfirmedAhead,
     propagated: Option<Propagated>,
+    /// The zone of a time that a test has set the clock to, which is told in it then.
+    zone: Option<Py<PyAny>>,
 }
 
 /// Which calls the events confirm that were read and are yet to be applied, in ascending order. Somebody asks when the code
