@@ -1,12 +1,14 @@
 """The instances that live through faults: one orchestrator for each kind, what it must return and which effects it has.
 
-An effect is a file in a folder: each run of an activity adds a line to the file of its instance and key.
+An effect is a file in a folder: each run of an activity adds a line to the file of its instance and key, with the
+process that it was in and when it was.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,8 +35,8 @@ def _note(instance_id: str, key: str) -> int:
     """Note a run; return how many there have been."""
     path = effects_folder() / f"{instance_id.replace(':', '+')}~{key}"
     with path.open("ab") as file:
-        file.write(b"x")
-    return path.stat().st_size
+        file.write(f"{os.getpid()} {time.monotonic():.4f}\n".encode())
+    return path.read_bytes().count(b"\n")
 
 
 def work(ctx: task.ActivityContext, given: tuple[str, int]) -> int:

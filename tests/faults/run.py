@@ -3,7 +3,7 @@
 A sidecar on a file and some workers, each a process of its own, are killed, stopped for a while and started again,
 while instances of all kinds run; then the disk is made full, and then slow. When the faults are over, every instance
 has to end as it must, with each of its effects. Prints one JSON object; the exit code is 1 if something was lost, stuck
-or wrong.
+or wrong, or if an activity ran twice without a fault that its first result can have been lost by.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import grpc
 
 from durabletask.client import OrchestrationState, OrchestrationStatus, TaskHubGrpcClient
 
+from faults.judge import Fault, failed, judge
 from faults.kinds import EVENT, EVENT_DATA, KINDS, Kind
 
 HERE = Path(__file__).parent
@@ -47,6 +48,12 @@ class Process:
         self._environment = environment
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process is not None, "the process was started before"
+        return self._process.pid
 
     def start(self) -> None:
         """Start it, if it does not run."""
@@ -85,6 +92,7 @@ class Stage:
     """The processes, the folder of effects and the switches of the disk."""
 
     def __init__(self, folder: Path, workers: int):
+        self.faults: list[Fault] = []
         self.effects = folder / "effects"
         self.effects.mkdir()
         self._switches = folder / "switches"
@@ -137,10 +145,12 @@ class Stage:
         """Make the disk `full` or `slow` for a while."""
         path = self._switches / switch
         path.write_text(text)
+        began = time.monotonic()
         try:
             yield
         finally:
             path.unlink()
+            self.faults.append(Fault(f"disk {switch}", None, began, time.monotonic()))
 
 
 def _disk(folder: Path) -> Path | None:
@@ -268,6 +278,7 @@ def kills(stage: Stage, chance: random.Random, seconds: float) -> Counter[str]:
         worker = chance.choice(stage.workers)
         fault = chance.choice(("sidecar", "worker", "worker", "stop sidecar", "stop worker"))
         process = stage.sidecar if "sidecar" in fault else worker
+        began, pid = time.monotonic(), process.pid
         if fault.startswith("stop"):
             process.send(signal.SIGSTOP)
             time.sleep(chance.uniform(0.1, 1.5))
@@ -276,6 +287,9 @@ def kills(stage: Stage, chance: random.Random, seconds: float) -> Counter[str]:
         else:
             process.send(signal.SIGKILL)
             time.sleep(chance.uniform(0.0, 0.7))
+            stage.faults.append(
+                Fault(f"{process_name(fault)} killed", pid, began, time.monotonic())
+            )
             process.start()
             done[f"{process_name(fault)} killed"] += 1
     return done
@@ -284,40 +298,6 @@ def kills(stage: Stage, chance: random.Random, seconds: float) -> Counter[str]:
 def process_name(fault: str) -> str:
     """Which of the two kinds of processes a fault is for."""
     return "sidecar" if "sidecar" in fault else "worker"
-
-
-def judge(load: Load, effects: Path) -> dict[str, Any]:
-    """What became of the instances and of their effects."""
-    lost: list[str] = []
-    stuck: list[str] = []
-    wrong: list[str] = []
-    runs = repeated = 0
-    for instance_id, state in load.states().items():
-        kind, number = load.instances[instance_id]
-        if state is None:
-            lost.append(instance_id)
-        elif state.runtime_status is OrchestrationStatus.RUNNING:
-            stuck.append(instance_id)
-        elif state.serialized_output != json.dumps(kind.result(number)):
-            wrong.append(f"{instance_id}: {state.runtime_status} {state.serialized_output}")
-    files = {path.name: path.stat().st_size for path in effects.iterdir()}
-    for instance_id, (kind, _) in load.instances.items():
-        for name, least in kind.effect_files(instance_id).items():
-            found = files.pop(name, 0)
-            if found < least:
-                lost.append(f"{name}: {found} of {least}")
-            runs += found
-            repeated += max(found - least, 0)
-    wrong += [f"an effect of nobody: {name}" for name in files]
-    return {
-        "instances": len(load.instances),
-        "activities_run": runs,
-        "repeated": repeated,
-        "lost": lost,
-        "stuck": stuck,
-        "wrong": wrong,
-        "calls_repeated": load.calls_repeated,
-    }
 
 
 def run(seconds: float, instances: int, workers: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -348,7 +328,8 @@ def run(seconds: float, instances: int, workers: int, seed: int, folder: Path) -
                 found["faults"] |= {"disk full": phases, "disk slow": 1}
             else:
                 found["left out"] = "full and slow disks: they need Linux and a C compiler"
-            found |= judge(load, stage.effects)
+            found |= judge(load.instances, load.states(), stage.effects, stage.faults)
+            found["calls_repeated"] = load.calls_repeated
             dead = [name for name, each in _named(stage) if each.died()]
             found["died"] = dead
             if failed(found):
@@ -391,11 +372,6 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     print(json.dumps(found, indent=1))
     sys.exit(1 if failed(found) else 0)
-
-
-def failed(found: dict[str, Any]) -> bool:
-    """Whether something is not as it must be."""
-    return any(found[name] for name in ("lost", "stuck", "wrong", "died"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.run import failed, run
+from faults.judge import failed
+from faults.run import run
 from support.sidecar import GIVEN
 
 
