@@ -369,6 +369,7 @@ class SidecarServer:
         tls_client_ca: str | None,
         max_message_bytes: int | None,
         turn_lease: timedelta,
+        retain: list[tuple[str, timedelta]],
         virtual_time: tuple[int, int] | None,
     ) -> Self: ...
     def now(self) -> int: ...

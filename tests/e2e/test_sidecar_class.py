@@ -7,6 +7,7 @@ import multiprocessing
 import sys
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import grpc
@@ -210,6 +211,29 @@ def test_a_database_can_be_copied_while_its_sidecar_is_at_work(tmp_path: Path) -
         assert status_of(sidecar.address, "two") is None
     with pytest.raises(SidecarError, match="no such file"):
         backup(tmp_path / "none", tmp_path / "copy2.db")
+
+
+def test_what_has_ended_is_forgotten_after_as_long_as_it_is_told_to_be_kept() -> None:
+    week = timedelta(days=7)
+    with (
+        Sidecar(time_skipping=True, retain={OrchestrationStatus.TERMINATED: week}) as sidecar,
+        TaskHubGrpcClient(host_address=sidecar.address) as client,
+    ):
+        later = datetime(2100, 1, 1, tzinfo=timezone.utc)
+        client.schedule_new_orchestration("greet", instance_id="one", start_at=later)
+        client.terminate_orchestration("one")
+        assert status_of(sidecar.address, "one") is OrchestrationStatus.TERMINATED
+        sidecar.skip(week - timedelta(seconds=1))
+        assert status_of(sidecar.address, "one") is OrchestrationStatus.TERMINATED
+        sidecar.skip(timedelta(seconds=1))
+        assert status_of(sidecar.address, "one") is None
+
+
+def test_nothing_is_kept_by_rules_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="nothing ends as 'RUNNING'"):
+        Sidecar(retain={OrchestrationStatus.RUNNING: timedelta(days=1)})
+    with pytest.raises(ValueError, match="FAILED can not be kept for"):
+        Sidecar(retain={"FAILED": timedelta(days=-1)})
 
 
 @pytest.mark.parametrize("name", ["StartInstance", "CompleteActivityTask", "GetInstanceHistory"])

@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,15 @@ from durabletask import _core
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from durabletask.client import OrchestrationStatus
+
 __all__ = ["Sidecar", "SidecarError", "backup", "main"]
 
 _Path = str | os.PathLike[str]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _VIRTUAL_START = datetime(2000, 1, 1, tzinfo=timezone.utc)
+_ENDS = ("COMPLETED", "FAILED", "TERMINATED", "CANCELED")
 _DEFAULT_CACHE_BYTES = 256 * 1024 * 1024
 
 
@@ -72,6 +76,10 @@ class Sidecar:
         max_message_bytes: The largest message that is taken, in bytes; None: 256 MiB.
         turn_lease: How long a worker may have a turn in hand before it is given to another: seconds,
             or a timedelta.
+        retain: For how long orchestrations are kept that have ended, by the status that they ended
+            with, as {"COMPLETED": timedelta(days=7)}; the others are "FAILED", "TERMINATED" and
+            "CANCELED", or members of OrchestrationStatus. Then they are forgotten as if they were
+            purged, each for itself. What has no entry is kept until it is purged.
         time_skipping: Let time pass by itself, for tests. It stands still while anything runs or
             waits for a worker, and passes at once to the next timer when nothing does and a client
             waits for an orchestration; if none waits, a second after the last request of a client.
@@ -81,7 +89,8 @@ class Sidecar:
 
     Raises:
         ValueError: `port` is not between 0 and 65535, `cache_bytes` is negative, `max_message_bytes`
-            or `turn_lease` not positive, or start_time or seed is given without time_skipping.
+            or `turn_lease` not positive, `retain` has a status in which nothing ends or a time below
+            zero, or start_time or seed is given without time_skipping.
     """
 
     def __init__(
@@ -99,6 +108,7 @@ class Sidecar:
         tls_client_ca: _Path | None = None,
         max_message_bytes: int | None = None,
         turn_lease: float | timedelta = 120.0,
+        retain: Mapping[str | OrchestrationStatus, timedelta] | None = None,
         time_skipping: bool = False,
         start_time: datetime | None = None,
         seed: int | None = None,
@@ -131,6 +141,7 @@ class Sidecar:
             "tls_client_ca": _text(tls_client_ca),
             "max_message_bytes": max_message_bytes,
             "turn_lease": lease,
+            "retain": _rules(retain or {}),
             "virtual_time": (
                 (_nanoseconds(start_time or _VIRTUAL_START), (seed or 0) % 2**64)
                 if time_skipping
@@ -235,6 +246,20 @@ class Sidecar:
                 " start one here, or pass on its address from before the fork."
             )
         return self._server
+
+
+def _rules(retain: Mapping[str | OrchestrationStatus, timedelta]) -> list[tuple[str, timedelta]]:
+    rules = []
+    for status, time in retain.items():
+        name = status if isinstance(status, str) else status.name
+        if name not in _ENDS:
+            raise ValueError(
+                f"retain: nothing ends as {name!r}, expected one of {', '.join(_ENDS)}"
+            )
+        if time < timedelta(0):
+            raise ValueError(f"retain: {name} can not be kept for {time}")
+        rules.append((name, time))
+    return rules
 
 
 def _nanoseconds(time: datetime) -> int:

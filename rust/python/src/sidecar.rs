@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use durabletask_sidecar::{Access, BlockingSidecar, BlockingTime, Options, VirtualTime, back_up, command};
-use pyo3::exceptions::PyRuntimeError;
+use durabletask_sidecar::{Access, BlockingSidecar, BlockingTime, Options, Retention, VirtualTime, back_up, command};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 /// A sidecar that runs in threads of this process.
@@ -25,7 +25,7 @@ impl SidecarServer {
     #[new]
     #[pyo3(signature = (
         *, host, port, db, cache_bytes, accept_data_loss, insecure, api_token_file, tls_cert, tls_key, tls_client_ca,
-        max_message_bytes, turn_lease, virtual_time
+        max_message_bytes, turn_lease, retain, virtual_time
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords, one for each option")]
     fn start(
@@ -42,11 +42,13 @@ impl SidecarServer {
         tls_client_ca: Option<PathBuf>,
         max_message_bytes: Option<usize>,
         turn_lease: Duration,
+        retain: Vec<(String, Duration)>,
         virtual_time: Option<(i64, u64)>,
     ) -> PyResult<Self> {
         let access = Access { insecure, api_token_file, tls_cert, tls_key, tls_client_ca };
         let mut options = Options { host, port, db, cache_bytes, accept_data_loss, access, ..Options::default() };
         options.turn_lease = turn_lease;
+        options.retention = retention(retain)?;
         options.virtual_time = virtual_time.map(|(start, seed)| VirtualTime { start, seed });
         options.max_message_bytes = max_message_bytes.unwrap_or(options.max_message_bytes);
         let sidecar = py.detach(|| BlockingSidecar::start(options)).map_err(|error| to_python(py, &error))?;
@@ -117,6 +119,14 @@ impl Drop for SidecarServer {
             }
         }
     }
+}
+
+fn retention(rules: Vec<(String, Duration)>) -> PyResult<Retention> {
+    let mut retention = Retention::default();
+    for (status, time) in rules {
+        retention.keep(&status, time).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    }
+    Ok(retention)
 }
 
 fn to_python(py: Python<'_>, error: &dyn std::error::Error) -> PyErr {

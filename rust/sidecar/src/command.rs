@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::access::Access;
+use crate::retention::Retention;
 use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
 use crate::store::back_up;
 
@@ -67,6 +68,11 @@ struct Arguments {
     /// How long a worker may have a turn in hand before it is given to another, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = positive_seconds)]
     turn_lease: Duration,
+
+    /// For how long instances are kept that have ended, by status, as COMPLETED=7d,FAILED=30d (s, m, h, d, w); others are
+    /// kept until they are purged
+    #[arg(long, value_name = "STATUS=TIME,...", default_value = None)]
+    retain: Option<Retention>,
 
     /// What to log, to stderr
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
@@ -157,6 +163,7 @@ impl Arguments {
             },
             max_message_bytes: self.max_message_bytes,
             turn_lease: self.turn_lease,
+            retention: self.retain.unwrap_or_default(),
             ..Options::default()
         }
     }

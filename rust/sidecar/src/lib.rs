@@ -16,6 +16,7 @@ mod clock;
 pub mod command;
 mod hub;
 mod machine;
+mod retention;
 mod server;
 mod service;
 mod store;
@@ -24,5 +25,6 @@ mod wire;
 
 pub use access::{Access, AccessError};
 pub use blocking::{BlockingSidecar, BlockingTime};
+pub use retention::{Retention, RetentionError};
 pub use server::{Options, Sidecar, StartError, Time, VirtualTime};
 pub use store::{BackupError, OpenError, StoreError, back_up};

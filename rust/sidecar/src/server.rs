@@ -16,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::access::{Access, AccessError};
 use crate::clock::Clock;
 use crate::hub::{Handle, Hub, HubOptions, Limits};
+use crate::retention::Retention;
 use crate::service::{TaskHub, listing_service};
 use crate::store::{Losses, OpenError, Store, StoreError};
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// How long a worker may have a turn in hand before it is given to another.
     pub turn_lease: Duration,
+    /// For how long instances are kept once they have ended.
+    pub retention: Retention,
     /// Lets time pass by itself, for tests; none follows the wall clock.
     pub virtual_time: Option<VirtualTime>,
 }
@@ -82,6 +85,7 @@ impl Default for Options {
             app_id: "durabletask".to_owned(),
             cache_bytes: 256 * 1024 * 1024,
             turn_lease: Limits::default().turn_lease,
+            retention: Retention::default(),
             virtual_time: None,
         }
     }
@@ -172,7 +176,7 @@ impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let Options { host, port, db, accept_data_loss, access, max_message_bytes, .. } = options;
-        let Options { app_id, cache_bytes, turn_lease, virtual_time, .. } = options;
+        let Options { app_id, cache_bytes, turn_lease, retention, virtual_time, .. } = options;
         let listener = TcpListener::bind((host.as_str(), port))
             .await
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
@@ -189,7 +193,7 @@ impl Sidecar {
         let limits = Limits { turn_lease, ..Limits::default() };
         let clock = virtual_time.map_or_else(Clock::wall, |time| Clock::standing_at(time.start));
         let seed = virtual_time.map(|time| time.seed);
-        let options = HubOptions { app_id, cache_bytes, clock, limits, seed };
+        let options = HubOptions { app_id, cache_bytes, clock, limits, retention, seed };
         let hub = Hub::new(store, options).map_err(StartError::Read)?;
         let (sender, jobs) = mpsc::channel();
         let handle = Handle::new(sender);

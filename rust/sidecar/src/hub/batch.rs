@@ -68,6 +68,7 @@ impl Hub {
         for job in alone {
             self.run_alone(job, &mut misses);
         }
+        self.retain();
         for look in looks {
             look(self);
         }
@@ -120,19 +121,26 @@ impl Hub {
         {
             return job.answer(Err(error));
         }
-        let needs_room = freeing && self.health.full;
-        if needs_room {
-            self.store.make_room();
-        }
-        let committed = self.transact(|hub| job.run(hub));
-        if needs_room {
-            self.store.keep_reserve();
-        }
+        let committed =
+            if freeing { self.transact_freeing(|hub| job.run(hub)) } else { self.transact(|hub| job.run(hub)) };
         match &committed {
             Ok(()) => misses.in_a_row = 0,
             Err(error) => misses.note(error),
         }
         job.answer(committed);
+    }
+
+    /// Does something that makes room, also when there is none.
+    pub(super) fn transact_freeing(&mut self, work: impl FnOnce(&mut Self) -> Committed) -> Committed {
+        let needs_room = self.health.full;
+        if needs_room {
+            self.store.make_room();
+        }
+        let committed = self.transact(work);
+        if needs_room {
+            self.store.keep_reserve();
+        }
+        committed
     }
 
     /// Does something in a transaction: all of it or, with everything in memory that it touched, nothing.

@@ -17,6 +17,7 @@ mod listing;
 mod passing;
 mod purge;
 mod rerun;
+mod retention;
 mod scheduler;
 mod streams;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::machine::Environment;
+use crate::retention::Retention;
 use crate::store::{Key, Store, StoreError};
 use crate::time::{self, Nanos};
 use batch::Health;
@@ -46,6 +48,7 @@ use cache::Cache;
 use dispatch::{Leases, Waiting, need_of};
 use handle::Job;
 use passing::{Ids, Passing};
+use retention::Retaining;
 use scheduler::Scheduler;
 use streams::Outlets;
 use waiters::Waiters;
@@ -64,6 +67,8 @@ pub(crate) struct HubOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    /// What is forgotten by itself.
+    pub(crate) retention: Retention,
     /// Makes ids the same each time; none makes them random.
     pub(crate) seed: Option<u64>,
 }
@@ -88,6 +93,7 @@ pub(crate) struct Hub {
     next_timer: Option<Nanos>,
     /// Terminations are on their way down.
     cascading: bool,
+    retaining: Retaining,
     health: Health,
     /// Since when work waits while no worker is connected, until that is told of.
     alone: Alone,
@@ -109,6 +115,8 @@ enum Alone {
 
 impl Hub {
     pub(crate) fn new(store: Store, options: HubOptions) -> std::result::Result<Self, StoreError> {
+        let retaining = Retaining::new(&options.retention);
+        store.index_ends(retaining.is_wanted())?;
         let mut hub = Self {
             store,
             app_id: options.app_id,
@@ -125,6 +133,7 @@ impl Hub {
             waiters: Waiters::default(),
             next_timer: None,
             cascading: false,
+            retaining,
             health: Health::default(),
             alone: Alone::No,
             draining: false,
@@ -177,6 +186,7 @@ impl Hub {
         }
         self.next_timer = self.store.next_timer()?;
         self.cascading = self.store.next_cascade()?.is_some();
+        self.find_next_end()?;
         self.health.stale = false;
         Ok(())
     }
@@ -203,7 +213,8 @@ impl Hub {
             Alone::Since(since) => Some((since + PATIENCE).saturating_duration_since(Instant::now())),
             Alone::No | Alone::Told => None,
         };
-        Some(wait.map(Duration::from_nanos).into_iter().chain(alone).min()?.min(MAX_TIMER_WAIT))
+        let wait = wait.map(Duration::from_nanos).into_iter().chain(alone).chain(self.time_to_retention());
+        Some(wait.min()?.min(MAX_TIMER_WAIT))
     }
 
     fn add_timer(&mut self, key: Key, fire_at: Nanos, event: Option<&[u8]>) -> Result<()> {

@@ -90,11 +90,14 @@ impl Hub {
 
     /// Lets time pass to what happens next, if nothing is to be done before.
     pub(super) fn pass_time(&mut self) {
-        if self.next_timer.is_some_and(|next| next <= self.clock.now()) || self.cascading || !self.scheduler.is_idle() {
+        let due = self.next_timer.is_some_and(|next| next <= self.clock.now()) || self.retention_is_due();
+        if due || self.cascading || !self.scheduler.is_idle() {
             return;
         }
         if let Some((until, done)) = self.passing.skip.take_if(|(_, done)| !done.is_closed()) {
-            if let Some(next) = self.next_timer.filter(|next| *next <= until) {
+            // What is forgotten is forgotten on the way; but nobody lets time pass for that alone.
+            let next = self.next_timer.into_iter().chain(self.retaining.next).min();
+            if let Some(next) = next.filter(|next| *next <= until) {
                 self.clock.advance_to(next);
                 self.passing.skip = Some((until, done));
             } else {

@@ -109,7 +109,7 @@ impl Hub {
 
     /// Forgets one instance, in the database, in memory and in workers' hands.
     pub(super) fn remove(&mut self, key: Key) -> Result<()> {
-        let id = self.store.instance(key)?.map(|row| row.instance.id);
+        let id = self.store.id_of(key)?;
         self.drop_activities(key)?;
         self.store.delete(key)?;
         self.cache.remove(key);

@@ -13,6 +13,7 @@ use durabletask_proto::{
 use super::{Handle, Hub, HubError, HubOptions, Limits, NewInstance, Offer};
 use crate::clock::Clock;
 use crate::machine::Instance;
+use crate::retention::Retention;
 use crate::store::{Created, Key, Losses, Store, StoreError};
 
 fn start() -> Handle {
@@ -29,6 +30,7 @@ fn options() -> HubOptions {
         cache_bytes: 1 << 20,
         clock: Clock::wall(),
         limits: Limits::default(),
+        retention: Retention::default(),
         seed: None,
     }
 }

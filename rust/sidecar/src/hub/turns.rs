@@ -134,6 +134,7 @@ impl Hub {
             self.cache.remove(key);
             self.scheduler.forget_turn(key);
             self.leases.drop_turn(key);
+            self.retaining.note_end(status, now);
             tracing::info!(instance_id = ?live_id, name = ?name, status = status_name(status), "an instance has ended");
         }
         for child in &outcome.children {

@@ -101,6 +101,14 @@ impl Store {
             .optional()?)
     }
 
+    pub(crate) fn id_of(&self, key: Key) -> Result<Option<String>> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM instances WHERE key = ?1")?
+            .query_row([key], |row| row.get(0))
+            .optional()?)
+    }
+
     pub(crate) fn instance(&self, key: Key) -> Result<Option<InstanceRow>> {
         Ok(self
             .connection

@@ -6,6 +6,7 @@
 mod activities;
 mod backup;
 mod cascades;
+mod ends;
 mod error;
 mod files;
 mod history;

@@ -9,6 +9,7 @@ mod family;
 mod histories;
 mod instances;
 mod listing;
+mod retention;
 mod support;
 mod timers;
 mod workers;

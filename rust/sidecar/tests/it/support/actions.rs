@@ -38,6 +38,13 @@ pub(crate) fn timer(id: i32, from_now: Duration) -> OrchestratorAction {
     action(id, OrchestratorActionType::CreateTimer(asked))
 }
 
+/// A timer that fires so long after 1970 began.
+pub(crate) fn timer_at(id: i32, since: Duration) -> OrchestratorAction {
+    let seconds = i64::try_from(since.as_secs()).expect("a time in this century");
+    let asked = CreateTimerAction { fire_at: Some(Timestamp { seconds, nanos: 0 }), ..CreateTimerAction::default() };
+    action(id, OrchestratorActionType::CreateTimer(asked))
+}
+
 pub(crate) fn child(id: i32, instance_id: &str, name: &str) -> OrchestratorAction {
     let asked = CreateSubOrchestrationAction {
         instance_id: instance_id.to_owned(),
