@@ -29,7 +29,6 @@ KNOWN: dict[str, list[set[str]]] = {
         },
         {"context", "context::convert", "engine::log", "engine::turn"},
     ],
-    "sidecar": [{"machine::actions", "machine::complete"}],
 }
 """Circles that are left, by crate or "durabletask": to be taken out of here when they are gone."""
 

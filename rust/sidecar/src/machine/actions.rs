@@ -13,7 +13,6 @@ use durabletask_proto::{
     TerminateOrchestrationAction, TimerCreatedEvent,
 };
 
-use super::complete::finish;
 use super::events::{self, confirming};
 use super::instance::is_final;
 use super::{Child, Completion, Entry, Environment, Instance, Message, Outcome, trace};
@@ -288,7 +287,8 @@ fn complete(
             event,
         });
     }
-    finish(outcome, status, Completion { output: asked.result, failure: asked.failure_details });
+    outcome.instance.status = status;
+    outcome.completion = Some(Completion { output: asked.result, failure: asked.failure_details });
 }
 
 /// A parent has to learn why its child failed, also when nothing raised.

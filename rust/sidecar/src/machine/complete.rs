@@ -8,7 +8,7 @@ use durabletask_proto::{
 };
 
 use super::instance::without_input;
-use super::{Completion, Entry, Environment, Instance, Kind, Outcome, RawEvent, actions, events, trace};
+use super::{Entry, Environment, Instance, Kind, Outcome, RawEvent, actions, events, trace};
 
 /// What was sent to the worker.
 pub(crate) struct Turn {
@@ -193,10 +193,4 @@ fn continue_as_new(
         custom_status: current.custom_status,
         ..Outcome::default()
     }
-}
-
-/// Sets the instance's end; used by the action that completes it.
-pub(super) fn finish(outcome: &mut Outcome, status: OrchestrationStatus, completion: Completion) {
-    outcome.instance.status = status;
-    outcome.completion = Some(completion);
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::StreamId;
+/// Names a worker, as long as it is connected.
+pub(crate) type StreamId = u64;
 
 /// What a worker has to have to do something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

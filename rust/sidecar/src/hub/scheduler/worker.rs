@@ -4,14 +4,21 @@ use std::collections::BTreeMap;
 
 use lru::LruCache;
 
-use super::needs::{Need, Offer};
-use super::{StreamId, Warm};
+use super::needs::{Need, Offer, StreamId};
 use crate::hub::limits::Limits;
 use crate::store::Key;
 use crate::time::Nanos;
 
 /// Of how many instances it is remembered which history a worker holds.
 const WARM_INSTANCES: usize = 100_000;
+
+/// How much of an execution's history a worker holds.
+#[derive(Debug, PartialEq)]
+pub(in crate::hub) struct Warm {
+    pub(in crate::hub) execution_id: Option<String>,
+    pub(in crate::hub) count: u32,
+    pub(in crate::hub) bytes: usize,
+}
 
 pub(super) struct Worker {
     offer: Offer,
