@@ -79,6 +79,11 @@ impl<E> ReplayCache<E> {
         (self.slots.len(), self.bytes)
     }
 
+    /// All executions that it holds, in no order.
+    pub fn executions(&self) -> impl Iterator<Item = &E> {
+        self.slots.values().map(|slot| &slot.execution)
+    }
+
     /// Begins a turn of an instance: its execution, if there is one, leaves the cache for the time of the turn.
     pub fn begin(&mut self, instance_id: &str) -> (Ticket, Option<E>) {
         self.clock += 1;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 mod context;
 mod engine;
 mod gil;
+mod kept;
 mod messages;
 mod sidecar;
 mod tasks;

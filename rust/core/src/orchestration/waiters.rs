@@ -81,6 +81,11 @@ impl<T> Waiters<T> {
         Some(waiter)
     }
 
+    /// The tasks of all who wait, in no order.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &T> {
+        self.names.values().flatten().map(|waiter| &waiter.task)
+    }
+
     /// How many names are waited for.
     pub(crate) fn names_awaited(&self) -> usize {
         self.awaited

@@ -36,6 +36,11 @@ impl<T> Memory<T> {
         found.map(|(_, value)| value)
     }
 
+    /// The objects that are remembered.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.entries.iter().map(|(object, _)| object)
+    }
+
     /// Remembers a value; returns what is forgotten for it, to be dropped when no lock is held.
     #[must_use = "dropping an object may run Python code"]
     pub(super) fn insert(&mut self, object: &Bound<'_, PyAny>, value: T) -> Option<(Py<PyAny>, T)> {
@@ -54,7 +59,7 @@ impl<T> Memory<T> {
 pub(super) fn name_of(function: &Bound<'_, PyAny>) -> PyResult<Named> {
     let text = match function.cast::<PyString>() {
         Ok(text) => plain(text),
-        Err(_) => python::GET_NAME.get(function.py())?.call1((function,))?.cast_into::<PyString>()?,
+        Err(_) => plain(python::GET_NAME.get(function.py())?.call1((function,))?.cast::<PyString>()?),
     };
     Ok(Named { name: text.to_str()?.into(), text: text.unbind() })
 }

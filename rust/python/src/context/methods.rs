@@ -11,12 +11,14 @@ use pyo3::exceptions::{PyDeprecationWarning, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::convert::{self, Memory};
 use super::{ConfirmedAhead, Named, Propagated, RuntimeContext, State};
 use crate::engine::failures::Failure;
 use crate::engine::{payload, python};
 use crate::gil::{Guarded, SetOnce};
+use crate::kept::Kept;
 use crate::tasks::{About, Task, TaskClass, new_task};
 
 #[pymethods]
@@ -36,6 +38,15 @@ impl RuntimeContext {
                 zone: None,
             }),
         })
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.visit(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.clear(py);
     }
 
     /// Has payloads read by `reader(text)`; orchestrators are then handed the text of their input. To be called once, before
@@ -119,7 +130,7 @@ impl RuntimeContext {
             let fire_at = convert::fire_time(fire_at, now, "create_timer")?;
             let id = self.lock(py).orchestration.sequence().saturating_add(1);
             let task = new_task(py, TaskClass::Timer, About::Timer(fire_at), id)?;
-            self.lock(py).orchestration.create_timer(fire_at, task.clone().unbind());
+            self.lock(py).orchestration.create_timer(fire_at, Kept::new(task.clone().unbind()));
             Ok(task)
         })
     }
@@ -152,7 +163,7 @@ impl RuntimeContext {
             let input = self.input(input)?;
             let (Named { name, text }, id) = self.named(activity)?;
             let task = new_task(py, class_of_call(policy.as_ref()), About::Activity(text), id)?;
-            let handle = task.clone().unbind();
+            let handle = Kept::new(task.clone().unbind());
             let call = ActivityCall { name, input, app_id: convert::shared_text(app_id), propagation, timeout };
             self.lock(py).orchestration.call_activity(call, policy, handle);
             Ok(task)
@@ -188,7 +199,7 @@ impl RuntimeContext {
             let input = self.input(input)?;
             let (Named { name, text }, id) = self.named(orchestrator)?;
             let task = new_task(py, class_of_call(policy.as_ref()), About::SubOrchestration(text), id)?;
-            let handle = task.clone().unbind();
+            let handle = Kept::new(task.clone().unbind());
             let (instance_id, app_id) = (convert::shared_text(instance_id), convert::shared_text(app_id));
             let call = SubOrchestrationCall { name, input, instance_id, app_id, propagation, timeout };
             self.lock(py).orchestration.call_sub_orchestration(call, policy, handle);
@@ -219,14 +230,15 @@ impl RuntimeContext {
         let (until, message) = convert::event_timeout(name, timeout, now, semantics)?;
         let label = convert::plain(label.cast::<PyString>()?).unbind();
         let task = new_task(py, TaskClass::Completable, About::Event(label), 0)?;
-        let wait = self.lock(py).orchestration.wait_for_external_event(name, until, message, task.clone().unbind());
+        let wait =
+            self.lock(py).orchestration.wait_for_external_event(name, until, message, Kept::new(task.clone().unbind()));
         match wait {
             Wait::Pending => {}
             Wait::Arrived(payload) => {
                 let value = self.read(py, payload.as_deref())?;
-                task.get().set_result(py, value.unbind())?;
+                Task::set_result(&task, value)?;
             }
-            Wait::TimedOut(message) => task.get().set_failure(py, Failure::TimedOut { message })?,
+            Wait::TimedOut(message) => Task::set_failure(&task, Failure::TimedOut { message })?,
         }
         Ok(task)
     }
@@ -260,9 +272,12 @@ impl RuntimeContext {
             Some(Propagated { serialized, .. }) => serialized.clone_ref(py),
         };
         let decoded = python::DECODE_PROPAGATED_HISTORY.get(py)?.call1((serialized,))?.unbind();
-        if let Some(propagated) = &mut self.lock(py).propagated {
-            propagated.decoded = Some(decoded.clone_ref(py));
-        }
+        // Code that decoding ran may have asked for the same.
+        let before = match &mut self.lock(py).propagated {
+            Some(propagated) => propagated.decoded.replace(decoded.clone_ref(py)),
+            None => None,
+        };
+        drop(before);
         Ok(Some(decoded))
     }
 
@@ -270,11 +285,8 @@ impl RuntimeContext {
     /// given up; with `save_events`, events that nobody has waited for yet are handed on to the next execution.
     #[pyo3(signature = (new_input, *, save_events=false))]
     fn continue_as_new(&self, py: Python<'_>, new_input: Option<Py<PyAny>>, save_events: bool) {
-        // The engine may have no use for the input; the last that lets go of it must be somebody who holds no lock.
-        let held = new_input.as_ref().map(|input| input.clone_ref(py));
-        let input = new_input.map_or(Input::None, Input::Deferred);
+        let input = new_input.map_or(Input::None, |input| Input::Deferred(Kept::new(input)));
         self.lock(py).orchestration.continue_as_new(input, save_events);
-        drop(held);
     }
 
     /// Whether this execution takes the new branch of a change to the orchestrator's code: True for executions that reach this

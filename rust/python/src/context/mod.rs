@@ -1,9 +1,9 @@
 //! The context that orchestrators are handed: the engine's calls, with Python's arguments.
 
 mod convert;
+mod cycles;
 mod methods;
 
-use std::cell::RefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,8 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::engine::Stop;
 use crate::engine::payload;
-use crate::gil::{Guarded, SetOnce};
+use crate::gil::{Borrowed, Guarded, SetOnce};
+use crate::kept::Kept;
 use crate::tasks::Task;
 use convert::Memory;
 
@@ -25,8 +26,8 @@ use convert::Memory;
 pub(crate) struct PythonHost;
 
 impl Host for PythonHost {
-    type Task = Py<Task>;
-    type Input = Py<PyAny>;
+    type Task = Kept<Task>;
+    type Input = Kept<PyAny>;
 }
 
 /// Base of the context that orchestrators are handed.
@@ -41,7 +42,8 @@ pub(crate) struct RuntimeContext {
     state: Guarded<State>,
 }
 
-/// No Python code may run while this is locked: it could come back for the lock.
+/// No Python code may run while this is locked: it could come back for the lock. So what is replaced in it is dropped
+/// outside, or is `Kept`.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) orchestration: Orchestration<PythonHost>,
@@ -91,7 +93,7 @@ struct Propagated {
 
 impl RuntimeContext {
     #[inline]
-    pub(crate) fn lock(&self, py: Python<'_>) -> RefMut<'_, State> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> Borrowed<'_, State> {
         self.state.lock(py)
     }
 
@@ -115,7 +117,7 @@ impl RuntimeContext {
     pub(crate) fn complete(
         &self,
         py: Python<'_>,
-        task: &Task,
+        task: &Bound<'_, Task>,
         json: Option<Span<'_>>,
         asked_for: bool,
     ) -> Result<bool, Stop> {
@@ -129,12 +131,12 @@ impl RuntimeContext {
                     None if asked_for => self.read(py, Some(json.text()?))?,
                     None => {
                         let reader = reader.map(|reader| reader.clone_ref(py));
-                        return Ok(task.set_recorded(py, json.text()?, reader).is_ok());
+                        return Ok(Task::set_recorded(task, json.text()?, reader).is_ok());
                     }
                 }
             }
         };
-        Ok(task.set_result(py, value.unbind()).is_ok())
+        Ok(Task::set_result(task, value).is_ok())
     }
 
     /// What an orchestrator is handed as its input. One whose context has a reader is handed the text itself: how to read
@@ -196,10 +198,10 @@ impl RuntimeContext {
     /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really
     /// made is encoded at once, as it is now. So is a value that may have no JSON form, unless the history confirms the
     /// call: without a form, it is an error on every replay.
-    fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
+    fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Kept<PyAny>>> {
         match input {
             Some(value) if self.may_be_deferred(&value) || self.is_confirmed_ahead(value.py()) => {
-                Ok(Input::Deferred(value.unbind()))
+                Ok(Input::Deferred(Kept::new(value.unbind())))
             }
             input => self.data(input),
         }
@@ -207,10 +209,10 @@ impl RuntimeContext {
 
     /// The payload of an event that is sent, which is as a call's argument. Its confirmation is not looked for: events
     /// that others sent look the same.
-    fn data(&self, data: Option<Bound<'_, PyAny>>) -> PyResult<Input<Py<PyAny>>> {
+    fn data(&self, data: Option<Bound<'_, PyAny>>) -> PyResult<Input<Kept<PyAny>>> {
         match data {
             None => Ok(Input::None),
-            Some(value) if self.may_be_deferred(&value) => Ok(Input::Deferred(value.unbind())),
+            Some(value) if self.may_be_deferred(&value) => Ok(Input::Deferred(Kept::new(value.unbind()))),
             Some(value) => Ok(Input::Encoded(payload::encode(&value)?.into())),
         }
     }

@@ -12,7 +12,8 @@ use pb::orchestrator_action::OrchestratorActionType;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::executor::{named, respond};
+use super::answer::respond;
+use super::executor::named;
 use super::log::Log;
 use super::recorded::{Recorded, Unreadable};
 use super::stalled::Mismatch;

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use durabletask_core::decode_failure_response;
 use durabletask_core::semantics::Semantics;
-use durabletask_core::wire::{Corrupt, Request, Span, WorkItem, complete_request};
-use durabletask_core::{FailureDetails, Orchestration, decode_failure_response};
+use durabletask_core::wire::{Request, Span, WorkItem};
 use durabletask_proto::OrchestratorResponse;
-use durabletask_proto::prost::Message;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 
+use super::answer::{Unanswered, decode, encode, respond, unreadable, whole_request};
 use super::counters::Counters;
 use super::live::{Found, LiveExecutions};
 use super::log::{About, Log};
@@ -18,7 +19,7 @@ use super::stalled::{Mismatch, Subject, stalled};
 use super::surroundings::Surroundings;
 use super::trace::Spans;
 use super::turn::{Execution, Stop, Turn};
-use super::{failures, payload, python};
+use super::{failures, python};
 use crate::context::RuntimeContext;
 use crate::gil;
 use crate::tasks::Following;
@@ -52,29 +53,6 @@ pub(crate) struct Executor {
     semantics: Semantics,
     spans: Py<PyAny>,
     counters: Counters,
-}
-
-/// Why a request has no answer of its own.
-enum Unanswered {
-    /// It can not be read: answered with a failure under action id -1.
-    Corrupt(Corrupt),
-    /// The same, for what Python raised on the way.
-    Raised(PyErr),
-    /// It is not answered at all: it leaves out a past that is not known here, and that could not be had either; the code
-    /// does not fit and is to stall; or what it raised is about the process.
-    Left(PyErr),
-}
-
-impl From<PyErr> for Unanswered {
-    fn from(error: PyErr) -> Self {
-        Self::Raised(error)
-    }
-}
-
-impl From<Corrupt> for Unanswered {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
-    }
 }
 
 #[pymethods]
@@ -167,7 +145,7 @@ impl Executor {
     fn replay_cache_counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counters = PyDict::new(py);
         if let Some(live) = &self.live {
-            for (name, value) in live.counters() {
+            for (name, value) in live.counters(py) {
                 counters.set_item(name, value)?;
             }
         }
@@ -175,17 +153,31 @@ impl Executor {
     }
 
     /// Lets go of executions that have been idle for too long.
-    fn expire_idle(&self) {
+    fn expire_idle(&self, py: Python<'_>) {
         if let Some(live) = &self.live {
-            drop(live.expire());
+            drop(live.expire(py));
         }
     }
 
     /// Lets go of all executions.
-    fn clear_replay_cache(&self) {
+    fn clear_replay_cache(&self, py: Python<'_>) {
         if let Some(live) = &self.live {
-            drop(live.clear());
+            drop(live.clear(py));
         }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for object in [&self.registry, &self.logger, &self.context_class, &self.spans] {
+            visit.call(object)?;
+        }
+        self.surroundings.visit(&visit)?;
+        self.live.as_ref().map_or(Ok(()), |live| live.visit(&visit))
+    }
+
+    /// Other cycles that it is in go through the registry and its like, which can let go of what they hold.
+    fn __clear__(&self, py: Python<'_>) {
+        self.clear_replay_cache(py);
     }
 }
 
@@ -368,73 +360,4 @@ pub(super) fn named(name: &str) -> PyResult<Semantics> {
         let known: Vec<_> = Semantics::names().map(|known| format!("'{known}'")).collect();
         PyValueError::new_err(format!("semantics must be one of {}; found '{name}'", known.join(", ")))
     })
-}
-
-fn decode<'a>(py: Python<'_>, request: Span<'a>) -> Result<Request<'a>, Corrupt> {
-    gil::work_through(py, request.bytes.len(), || Request::decode(request))
-}
-
-fn encode<'py>(py: Python<'py>, response: &OrchestratorResponse) -> Bound<'py, PyBytes> {
-    let encoded = gil::work_through(py, response.encoded_len(), || response.encode_to_vec());
-    PyBytes::new(py, &encoded)
-}
-
-/// The request with the past that it leaves out; `None` if it leaves nothing out.
-fn whole_request(
-    request: &Request<'_>,
-    fetch_history: Option<&Bound<'_, PyAny>>,
-) -> Result<Option<Vec<u8>>, Unanswered> {
-    let Some(left_out) = request.cached_count else { return Ok(None) };
-    let unavailable = |reason: String| {
-        let message = format!(
-            "{}: the sidecar left out {left_out} events that this worker does not have, {reason}",
-            request.instance_id
-        );
-        Unanswered::Left(pyo3::exceptions::PyLookupError::new_err(message))
-    };
-    let Some(fetch_history) = fetch_history else {
-        return Err(unavailable("and there is no way to fetch them".to_owned()));
-    };
-    let history = fetch_history.call1((request.instance_id,)).map_err(Unanswered::Left)?;
-    let history = history.cast::<PyBytes>().map_err(PyErr::from)?;
-    let stored = Span::whole(history.as_bytes());
-    let whole = gil::work_through(history.py(), stored.bytes.len(), || complete_request(request, stored));
-    match whole {
-        Ok(Some(whole)) => Ok(Some(whole)),
-        Ok(None) => Err(unavailable("and its history is shorter than that".to_owned())),
-        Err(corrupt) => Err(unavailable(format!("and its history can not be read: {corrupt}"))),
-    }
-}
-
-/// Builds the response. The state is taken out of the context meanwhile: encoding runs user code, and what that calls on
-/// the context must neither wait for this nor change it.
-pub(super) fn respond(
-    py: Python<'_>,
-    context: &RuntimeContext,
-    completion_token: &str,
-) -> PyResult<OrchestratorResponse> {
-    let mut orchestration = {
-        let state = &mut *context.lock(py);
-        let empty = Orchestration::new(state.orchestration.instance_id());
-        std::mem::replace(&mut state.orchestration, empty)
-    };
-    let response = orchestration.response(completion_token, |value| payload::encode(value.bind(py)));
-    let response = match response {
-        Ok(response) => Ok(response),
-        Err(error) => {
-            orchestration.fail_over(failures::details(py, &error));
-            orchestration.response(completion_token, |value| payload::encode(value.bind(py)))
-        }
-    };
-    context.lock(py).orchestration = orchestration;
-    response
-}
-
-fn unreadable(instance_id: &str, completion_token: &str, corrupt: Corrupt) -> OrchestratorResponse {
-    let details = FailureDetails {
-        error_type: "OrchestrationStateError".to_owned(),
-        error_message: durabletask_core::Error::Corrupt(corrupt).to_string(),
-        ..FailureDetails::default()
-    };
-    decode_failure_response(instance_id.to_owned(), completion_token.to_owned(), details)
 }

@@ -12,6 +12,7 @@ use pyo3::exceptions::{
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::python;
 
@@ -40,6 +41,15 @@ impl Failure {
             stack_trace: failure.stack_trace.map(str::to_owned),
             inner: failure.inner.map(Box::from),
         })
+    }
+
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Given { details, .. } => visit.call(details),
+            Self::Raised(exception) => visit.call(exception),
+            Self::Recorded(_) | Self::TimedOut { .. } => Ok(()),
+        }
     }
 
     /// A new `TaskFailedError` or `TimeoutError`. It is not kept: its traceback holds the orchestrator's frame, which holds the task.

@@ -1,22 +1,26 @@
 //! Executions that stay alive between turns.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use durabletask_core::cache::{Limits, ReplayCache, Ticket};
 use durabletask_core::fingerprint::Fingerprint;
 use durabletask_core::wire::{Corrupt, Request, Span};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::turn::Execution;
+use crate::gil::{Borrowed, Guarded};
 
 /// What an execution is taken to cost beside what can be counted: context and frame.
 const EXECUTION_BYTES: usize = 4096;
 
 type Entry = (Execution, Fingerprint);
 
-/// The cache, its lock and its clock. Executions are dropped when the lock is free: that may run the user's `finally`.
+/// The cache and its clock. Executions are dropped when the cache is free: that may run the user's `finally`.
+///
+/// The interpreter's lock guards the cache, since Python's collector of cycles looks at it twice and must find the same.
 pub(super) struct LiveExecutions {
-    cache: Mutex<ReplayCache<Entry>>,
+    cache: Guarded<ReplayCache<Entry>>,
     start: Instant,
 }
 
@@ -42,18 +46,27 @@ impl LiveExecutions {
         let idle_timeout = Duration::try_from_secs_f64(idle_timeout.max(0.0)).unwrap_or(Duration::MAX);
         let idle_timeout = i64::try_from(idle_timeout.as_micros()).unwrap_or(i64::MAX);
         let limits = Limits { max_instances, max_bytes, idle_timeout };
-        Self { cache: Mutex::new(ReplayCache::new(limits)), start: Instant::now() }
+        Self { cache: Guarded::new(ReplayCache::new(limits)), start: Instant::now() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ReplayCache<Entry>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, py: Python<'_>) -> Borrowed<'_, ReplayCache<Entry>> {
+        self.cache.lock(py)
     }
 
     fn now(&self) -> i64 {
         i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// Reads a request, and finds the execution that it continues.
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(cache) = self.cache.peek(visit) else { return Ok(()) };
+        for (execution, _) in cache.executions() {
+            execution.visit(visit)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a request, and finds the execution that it continues. May be called without the interpreter.
     pub(super) fn find<'a>(&self, span: Span<'a>) -> Result<Found<'a, '_>, Corrupt> {
         let mut begun = None;
         let mut request = Request::decode_after(span, |instance_id, history| {
@@ -72,17 +85,19 @@ impl LiveExecutions {
         }
         let has_past = request.known_count + request.past_count > 0 || request.cached_count.is_some();
         if has_past {
-            let counters = &mut self.lock().counters;
-            match &execution {
-                Some(_) => counters.hits += 1,
-                None => counters.misses += 1,
-            }
+            Python::attach(|py| {
+                let counters = &mut self.lock(py).counters;
+                match &execution {
+                    Some(_) => counters.hits += 1,
+                    None => counters.misses += 1,
+                }
+            });
         }
         Ok(Found { request, turn, execution })
     }
 
     fn begin(&self, instance_id: &str) -> (TurnInCache<'_>, Option<Entry>) {
-        let (ticket, entry) = self.lock().begin(instance_id);
+        let (ticket, entry) = Python::attach(|py| self.lock(py).begin(instance_id));
         (TurnInCache { live: self, instance_id: instance_id.to_owned(), ticket: Some(ticket) }, entry)
     }
 
@@ -91,17 +106,17 @@ impl LiveExecutions {
         Fingerprint::of(request)
     }
 
-    pub(super) fn expire(&self) -> Vec<Entry> {
+    pub(super) fn expire(&self, py: Python<'_>) -> Vec<Entry> {
         let now = self.now();
-        self.lock().expire(now)
+        self.lock(py).expire(now)
     }
 
-    pub(super) fn clear(&self) -> Vec<Entry> {
-        self.lock().clear()
+    pub(super) fn clear(&self, py: Python<'_>) -> Vec<Entry> {
+        self.lock(py).clear()
     }
 
-    pub(super) fn counters(&self) -> [(&'static str, u64); 5] {
-        let cache = self.lock();
+    pub(super) fn counters(&self, py: Python<'_>) -> [(&'static str, u64); 5] {
+        let cache = self.lock(py);
         let (instances, bytes) = cache.size();
         let size = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let counters = cache.counters;
@@ -128,8 +143,11 @@ impl TurnInCache<'_> {
                 ((execution, fingerprint), bytes)
             });
             let now = self.live.now();
-            let out = self.live.lock().end(&self.instance_id, ticket, kept, now);
-            drop(out);
+            // Without an interpreter, there is nobody to keep it for.
+            Python::try_attach(|py| {
+                let out = self.live.lock(py).end(&self.instance_id, ticket, kept, now);
+                drop(out);
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes in, bytes out: the orchestrator's half of a worker.
 
+mod answer;
 mod check;
 mod counters;
 mod executor;

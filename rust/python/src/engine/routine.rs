@@ -3,6 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::python;
 use super::surroundings::OwnContext;
@@ -63,6 +64,13 @@ impl Paused {
     pub(super) fn resume(mut self, py: Python<'_>) -> (Routine<'_>, OwnContext) {
         self.goes_on = true;
         (self.routine(py), self.variables.clone_ref(py))
+    }
+
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.iterator)?;
+        visit.call(&self.frame)?;
+        self.variables.visit(visit)
     }
 
     fn routine<'py>(&self, py: Python<'py>) -> Routine<'py> {

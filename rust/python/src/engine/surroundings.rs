@@ -10,6 +10,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 
 /// What executions begin with: a copy of the context in which the worker was started.
 pub(super) struct Surroundings {
@@ -52,9 +53,24 @@ impl Surroundings {
         }
         Ok(OwnContext(context.unbind()))
     }
+
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.base)?;
+        for (variable, value) in &self.decimals {
+            visit.call(variable)?;
+            visit.call(value)?;
+        }
+        Ok(())
+    }
 }
 
 impl OwnContext {
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+
     /// Of code that runs in nobody's turn: a copy of the context that the thread is in.
     pub(super) fn of_the_thread(py: Python<'_>) -> PyResult<Self> {
         Ok(Self(current(py)?.unbind()))

@@ -1,12 +1,13 @@
 //! One turn: events go into the engine, and the user's generator or coroutine is resumed when its task completes.
 
+mod driving;
 mod ending;
 
 use durabletask_core::wire::{Corrupt, Event, EventType, Request, Span};
 use durabletask_core::{Error, Notice, Start, Step};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::iterator::PySendResult;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::failures::{self, Code, Failure};
 use super::log::{About, Log};
@@ -16,7 +17,7 @@ use super::stalled::Mismatch;
 use super::surroundings::{Entered, OwnContext};
 use super::trace::Trace;
 use crate::context::{PythonHost, RuntimeContext};
-use crate::tasks::{Task, TaskState};
+use crate::tasks::Task;
 
 /// How many events are read ahead, so that what was read is still in the processor's cache when it is applied.
 const FEW_EVENTS: usize = 128;
@@ -62,6 +63,15 @@ pub(super) struct Execution {
     trace: Option<Box<Trace>>,
     /// What its state takes, and what it keeps of others' histories.
     pub(super) bytes: usize,
+}
+
+impl Execution {
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
+        visit.call(&self.awaited)?;
+        self.paused.visit(visit)
+    }
 }
 
 /// An orchestrator that is being driven.
@@ -283,19 +293,19 @@ impl<'a, 'py> Turn<'a, 'py> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
-                let first = self.context.get().complete(self.py, task.get(), json, self.is_awaited(&task))?;
+                let first = self.context.get().complete(self.py, task.bind(self.py), json, self.is_awaited(&task))?;
                 self.settled(&task, first)
             }
             Step::Fail(task, message, failure) => {
-                let first = task.get().set_failure(self.py, Failure::recorded(message, &failure)).is_ok();
+                let first = Task::set_failure(task.bind(self.py), Failure::recorded(message, &failure)).is_ok();
                 self.settled(&task, first)
             }
             Step::TimeOut(task, message) => {
-                let first = task.get().set_failure(self.py, Failure::TimedOut { message }).is_ok();
+                let first = Task::set_failure(task.bind(self.py), Failure::TimedOut { message }).is_ok();
                 self.settled(&task, first)
             }
             Step::GiveUp(task, failure) => {
-                let first = task.get().set_failure(self.py, Failure::from(*failure)).is_ok();
+                let first = Task::set_failure(task.bind(self.py), Failure::from(*failure)).is_ok();
                 self.settled(&task, first)
             }
             Step::Start(start) => self.start(start),
@@ -387,53 +397,6 @@ impl<'a, 'py> Turn<'a, 'py> {
             Ok(class) if error.matches(self.py, class).unwrap_or(false) => Stop::Unfit(Mismatch::Version, error),
             _ => Stop::Failed(error),
         }
-    }
-
-    /// Resumes the user's code as long as what it waits for has completed.
-    fn resume(&mut self) -> Result<(), Stop> {
-        while let Some(awaited) = &self.awaited {
-            let next = match awaited.get().state(self.py)? {
-                TaskState::Pending => return Ok(()),
-                TaskState::Completed(value) => self.send(value)?,
-                TaskState::Failed(error) => self.throw(error)?,
-            };
-            self.awaited = next;
-        }
-        Ok(())
-    }
-
-    /// Resumes the user's code with a value; returns the task that it waits for next, or `None` if it has ended.
-    #[inline]
-    fn send(&self, value: Bound<'py, PyAny>) -> Result<Option<Bound<'py, Task>>, Stop> {
-        let Some(routine) = &self.routine else { return Ok(None) };
-        let value = if routine.takes_results { value } else { self.py.None().into_bound(self.py) };
-        match routine.iterator.send(&value).map_err(Stop::Raised)? {
-            PySendResult::Next(yielded) => self.task(yielded).map(Some),
-            PySendResult::Return(result) => self.complete(&result).map(|()| None),
-        }
-    }
-
-    fn throw(&self, error: PyErr) -> Result<Option<Bound<'py, Task>>, Stop> {
-        let Some(routine) = &self.routine else { return Ok(None) };
-        if !routine.takes_results {
-            // The awaiter raises it.
-            return self.send(self.py.None().into_bound(self.py));
-        }
-        let thrown = routine.iterator.call_method1(intern!(self.py, "throw"), (error.into_value(self.py),));
-        match thrown {
-            Ok(yielded) => self.task(yielded).map(Some),
-            Err(error) if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(self.py) => {
-                let result = error.value(self.py).getattr(intern!(self.py, "value"))?;
-                self.complete(&result).map(|()| None)
-            }
-            Err(error) => Err(Stop::Raised(error)),
-        }
-    }
-
-    fn task(&self, yielded: Bound<'py, PyAny>) -> Result<Bound<'py, Task>, Stop> {
-        yielded.cast_into::<Task>().map_err(|error| {
-            Stop::Raised(failures::no_task(&error.into_inner(), &failures::whereabouts(self.py, &self.code(None))))
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use pyo3::exceptions::{PyBaseException, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Task, TaskState};
 
@@ -22,6 +23,12 @@ impl TaskAwaiter {
 
 #[pymethods]
 impl TaskAwaiter {
+    /// It lets go of nothing: a cycle that it is in goes through the task, which does.
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.task)
+    }
+
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }

@@ -14,6 +14,7 @@ use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyList;
+use pyo3::{PyTraverseError, PyVisit};
 
 /// A task, as far as composites know it.
 pub(super) trait Child: PyClass<Frozen = True> + Sync + Sized {
@@ -282,6 +283,15 @@ impl<T: Child> Composite<T> {
         }
         let others = if more > 0 { "; …" } else { "" };
         format!("{words}, {} pending: {}{others}", first.len() + more, first.join("; "))
+    }
+
+    /// Visits what it holds, for Python's collector of cycles. It has nothing to let go of: it is made of tasks that exist,
+    /// and its result is one of them, or a list, which can let go.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for child in &self.0.children {
+            visit.call(child)?;
+        }
+        self.0.result.get().map_or(Ok(()), |result| visit.call(result))
     }
 
     pub(super) fn children(&self) -> &[Py<T>] {

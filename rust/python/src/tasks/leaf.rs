@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::composite::{Child, Parents};
 use crate::engine::failures::Failure;
@@ -72,6 +74,19 @@ impl Value {
     pub(super) fn recorded(json: &str, reader: Option<Py<PyAny>>) -> Self {
         Self::Recorded(Box::new(Recorded { json: json.into(), reader, read: SetOnce::new() }))
     }
+
+    /// Whether it may come to refer to other objects. An empty dictionary may, though the collector does not track it yet.
+    #[inline]
+    #[allow(unsafe_code, reason = "PyO3 has no safe way to ask")]
+    pub(super) fn may_refer(&self) -> bool {
+        match self {
+            // SAFETY: any object can be asked.
+            Self::Object(value) => unsafe { ffi::PyObject_IS_GC(value.as_ptr()) != 0 },
+            // Read without a reader, text and numbers refer to nothing.
+            Self::Recorded(recorded) => recorded.reader.is_some() || recorded.json.contains(['{', '[']),
+            Self::Failure(_) => true,
+        }
+    }
 }
 
 impl Recorded {
@@ -112,6 +127,29 @@ impl<T: Child> Leaf<T> {
             Value::Failure(failure) => Some(failure),
             Value::Object(_) | Value::Recorded(_) => None,
         }
+    }
+
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.completion.peek(visit).map(|completion| &completion.value) {
+            None => Ok(()),
+            Some(Value::Object(value)) => visit.call(value),
+            Some(Value::Recorded(recorded)) => {
+                visit.call(&recorded.reader)?;
+                recorded.read.peek(visit).map_or(Ok(()), |value| visit.call(value))
+            }
+            Some(Value::Failure(failure)) => failure.visit(visit),
+        }
+    }
+
+    /// Lets go of what it was completed with.
+    ///
+    /// # Safety
+    /// Only from `__clear__`, as for `SetOnce`.
+    #[allow(unsafe_code, reason = "only the collector may take what was set once")]
+    pub(super) unsafe fn clear(&self, py: Python<'_>) {
+        // SAFETY: as above.
+        drop(unsafe { self.completion.clear(py) });
     }
 
     pub(super) fn parents(&self) -> &Parents<T> {

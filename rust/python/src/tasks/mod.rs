@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use durabletask_core::error::Method;
 use durabletask_core::time::Timestamp;
-use pyo3::PyClass;
 use pyo3::exceptions::{PyAttributeError, PyBaseException, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyClass, PyTraverseError, PyVisit};
 
 use crate::engine::failures::Failure;
 use crate::engine::python;
@@ -80,31 +81,31 @@ impl Task {
 
     /// Completes the task with a value.
     #[inline]
-    pub(crate) fn set_result(&self, py: Python<'_>, value: Py<PyAny>) -> Result<(), AlreadyCompleted> {
-        self.set(py, Value::Object(value))
+    pub(crate) fn set_result(task: &Bound<'_, Self>, value: Bound<'_, PyAny>) -> Result<(), AlreadyCompleted> {
+        Self::set(task, Value::Object(value.unbind()))
     }
 
     /// Completes the task with a value that is read when somebody asks for it, by `reader` if there is one.
     pub(crate) fn set_recorded(
-        &self,
-        py: Python<'_>,
+        task: &Bound<'_, Self>,
         json: &str,
         reader: Option<Py<PyAny>>,
     ) -> Result<(), AlreadyCompleted> {
-        self.set(py, Value::recorded(json, reader))
+        Self::set(task, Value::recorded(json, reader))
     }
 
     /// Completes the task with a failure.
-    pub(crate) fn set_failure(&self, py: Python<'_>, failure: Failure) -> Result<(), AlreadyCompleted> {
-        self.set(py, Value::Failure(Box::new(failure)))
+    pub(crate) fn set_failure(task: &Bound<'_, Self>, failure: Failure) -> Result<(), AlreadyCompleted> {
+        Self::set(task, Value::Failure(Box::new(failure)))
     }
 
     #[inline]
-    fn set(&self, py: Python<'_>, value: Value) -> Result<(), AlreadyCompleted> {
-        match &self.kind {
-            Kind::Leaf(leaf) => leaf.complete(py, value),
-            Kind::Composite(_) => Err(AlreadyCompleted),
+    fn set(task: &Bound<'_, Self>, value: Value) -> Result<(), AlreadyCompleted> {
+        let Kind::Leaf(leaf) = &task.get().kind else { return Err(AlreadyCompleted) };
+        if value.may_refer() {
+            collect(task);
         }
+        leaf.complete(task.py(), value)
     }
 
     /// Tells composites of the program's own that the task has ended. The program's code runs, and may raise.
@@ -218,16 +219,16 @@ impl Task {
 
     /// For classes of the program's own, which keep in these attributes how they end.
     #[setter(_is_complete)]
-    fn set_own_completed(&self, py: Python<'_>, value: bool) -> PyResult<()> {
+    fn set_own_completed(slf: &Bound<'_, Self>, value: bool) -> PyResult<()> {
         if !value {
             return Ok(());
         }
-        let exception = self.own_attributes()?.exception(py);
-        let set = match exception {
-            Some(exception) => self.set_failure(py, Failure::Raised(exception)),
-            None => self.set_result(py, py.None()),
+        let (py, this) = (slf.py(), slf.get());
+        let set = match this.own_attributes()?.exception(py) {
+            Some(exception) => Self::set_failure(slf, Failure::Raised(exception)),
+            None => Self::set_result(slf, py.None().into_bound(py)),
         };
-        if set.is_ok() { self.tell(py) } else { Ok(()) }
+        if set.is_ok() { this.tell(py) } else { Ok(()) }
     }
 
     #[getter(_result)]
@@ -310,6 +311,31 @@ impl Task {
         Ok(format!("<{}{space}{waits_for}: {state}>", slf.get_type().name()?))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(own) = self.as_own() {
+            own.visit(&visit)?;
+        }
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.visit(&visit),
+            Kind::Composite(composite) => composite.visit(&visit),
+        }
+    }
+
+    /// A cycle through tasks goes through what one of them was completed with, or through what a program's own holds, and
+    /// never through composites alone: those are made of tasks that exist, and their results are lists, which can let go.
+    #[allow(unsafe_code, reason = "only the collector may take what was set once")]
+    fn __clear__(&self, py: Python<'_>) {
+        if let Kind::Leaf(leaf) = &self.kind {
+            // SAFETY: the collector has found this task in a dead cycle, and asks.
+            unsafe { leaf.clear(py) };
+        }
+        if let Some(own) = self.as_own() {
+            // SAFETY: as above.
+            unsafe { own.clear(py) };
+        }
+    }
+
     /// Waits for the task in a coroutine: `result = await task`.
     fn __await__(slf: Bound<'_, Self>) -> TaskAwaiter {
         TaskAwaiter::new(slf.unbind())
@@ -341,17 +367,15 @@ impl CompletableTask {
     }
 
     /// Completes the task; raises `ValueError` if it has completed before.
-    fn complete(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
-        let task = slf.as_super().get();
-        task.set_result(slf.py(), result)?;
-        task.tell(slf.py())
+    fn complete(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
+        Task::set_result(slf.as_super(), result)?;
+        slf.as_super().get().tell(slf.py())
     }
 
     /// Fails the task with a `TaskFailedError` of this message and these details; raises `ValueError` if it has completed before.
     fn fail(slf: &Bound<'_, Self>, message: String, details: Py<PyAny>) -> PyResult<()> {
-        let task = slf.as_super().get();
-        task.set_failure(slf.py(), Failure::Given { message, details })?;
-        task.tell(slf.py())
+        Task::set_failure(slf.as_super(), Failure::Given { message, details })?;
+        slf.as_super().get().tell(slf.py())
     }
 }
 
@@ -387,6 +411,16 @@ impl TimerTask {
     fn retryable_parent(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.retried.lock(py).as_ref().map(|task| task.clone_ref(py))
     }
+
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.retried.peek(&visit).map_or(Ok(()), |retried| visit.call(&*retried))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let retried = self.retried.lock(py).take();
+        drop(retried);
+    }
 }
 
 /// A call that is made again when it fails, as its retry policy says.
@@ -394,7 +428,7 @@ impl TimerTask {
 #[derive(Debug)]
 pub(crate) struct RetryableTask {
     /// What a program made it with; the engine's own are retried by the engine.
-    given: Option<GivenPolicy>,
+    given: Guarded<Option<GivenPolicy>>,
     attempts: AtomicU64,
 }
 
@@ -406,7 +440,7 @@ struct GivenPolicy {
 
 impl RetryableTask {
     fn with(given: Option<GivenPolicy>) -> Self {
-        Self { given, attempts: AtomicU64::new(1) }
+        Self { given: Guarded::new(given), attempts: AtomicU64::new(1) }
     }
 }
 
@@ -432,10 +466,25 @@ impl RetryableTask {
     /// How long to pause before the next attempt, as a `timedelta`; `None` if there is none, or if the task was made without a
     /// policy, or by the engine, which counts by itself.
     fn compute_next_delay<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(GivenPolicy { policy, start_time }) = &self.given else { return Ok(None) };
+        let given =
+            self.given.lock(py).as_ref().map(|given| (given.policy.clone_ref(py), given.start_time.clone_ref(py)));
+        let Some((policy, start_time)) = given else { return Ok(None) };
         let attempts = self.attempts.load(Ordering::Relaxed);
         let delay = python::NEXT_DELAY.get(py)?.call1((policy, attempts, start_time))?;
         Ok(if delay.is_none() { None } else { Some(delay) })
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 hands it over")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(given) = self.given.peek(&visit) else { return Ok(()) };
+        let Some(GivenPolicy { policy, start_time }) = &*given else { return Ok(()) };
+        visit.call(policy)?;
+        visit.call(start_time)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let given = self.given.lock(py).take();
+        drop(given);
     }
 }
 
@@ -459,13 +508,26 @@ pub(crate) fn new_task(py: Python<'_>, class: TaskClass, about: About, id: i32) 
     })
 }
 
-/// Python's collector of cycles need not visit these: they do not tell it what they hold, so it could never free one.
+/// Python's collector of cycles need not visit these before they are completed, and not then either if they are with text
+/// or a number, as most are: until then they refer to nothing that could refer to them.
 #[allow(unsafe_code, reason = "PyO3 makes every class known to the collector")]
 fn create<T: PyClass>(py: Python<'_>, initializer: PyClassInitializer<T>) -> PyResult<Bound<'_, T>> {
     let task = Bound::new(py, initializer)?;
     // SAFETY: the object is new, of a class that the collector tracks, and nothing else has seen it.
-    unsafe { pyo3::ffi::PyObject_GC_UnTrack(task.as_ptr().cast()) };
+    unsafe { ffi::PyObject_GC_UnTrack(task.as_ptr().cast()) };
     Ok(task)
+}
+
+/// Has the collector visit a task from now on.
+#[inline]
+#[allow(unsafe_code, reason = "PyO3 has no safe way to say so")]
+fn collect(task: &Bound<'_, Task>) {
+    // SAFETY: tasks are of classes that the collector knows; this one is not tracked yet.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(task.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(task.as_ptr().cast());
+        }
+    }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

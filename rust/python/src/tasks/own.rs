@@ -10,6 +10,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::compose::CompositeTask;
 use super::composite::Child;
@@ -35,6 +36,30 @@ impl Own {
 
     pub(super) fn exception(&self, py: Python<'_>) -> Option<Py<PyBaseException>> {
         self.exception.lock(py).as_ref().map(|set| set.clone_ref(py))
+    }
+
+    /// Visits what it holds, for Python's collector of cycles.
+    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for child in self.children.peek(visit).into_iter().flatten() {
+            visit.call(child)?;
+        }
+        if let Some(result) = self.result.peek(visit) {
+            visit.call(&*result)?;
+        }
+        self.exception.peek(visit).map_or(Ok(()), |exception| visit.call(&*exception))
+    }
+
+    /// Lets go of it.
+    ///
+    /// # Safety
+    /// Only from `__clear__`, as for `SetOnce`.
+    #[allow(unsafe_code, reason = "only the collector may take what was set once")]
+    pub(super) unsafe fn clear(&self, py: Python<'_>) {
+        // SAFETY: as above.
+        let children = unsafe { self.children.clear(py) };
+        let result = self.result.lock(py).take();
+        let exception = self.exception.lock(py).take();
+        drop((children, result, exception));
     }
 }
 
