@@ -47,21 +47,21 @@ class Flow:
     def step(self, _: Any, __: Any) -> None:
         """Called by its name only."""
 
-    def run(self) -> Iterator[Any]:
-        results = []
+    def run(self) -> Any:
+        results: list[Any] = []
         for _ in range(STEPS):
             results.append((yield self.ctx.call_activity(self.step)))
         return results
 
-    async def run_async(self) -> list[Any]:
+    async def run_async(self) -> Any:
         return [await self.ctx.call_activity(self.step) for _ in range(STEPS)]
 
 
-def generator(ctx: Any, _: Any) -> Iterator[Any]:
+def generator(ctx: Any, _: Any) -> Any:
     return (yield from Flow(ctx).run())
 
 
-async def coroutine(ctx: Any, _: Any) -> list[Any]:
+async def coroutine(ctx: Any, _: Any) -> Any:
     return await Flow(ctx).run_async()
 
 
@@ -69,21 +69,21 @@ def plain_function(ctx: Any, _: Any) -> Any:
     return Flow(ctx).run()
 
 
-def closure(ctx: Any, _: Any) -> Iterator[Any]:
+def closure(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
 
     def step(*_: Any) -> Any:
         return flow.ctx
 
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         results.append((yield ctx.call_activity(step)))
     return results
 
 
-def results_that_hold_their_tasks(ctx: Any, _: Any) -> Iterator[Any]:
+def results_that_hold_their_tasks(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         task = ctx.call_activity("step")
         result = yield task
@@ -92,28 +92,26 @@ def results_that_hold_their_tasks(ctx: Any, _: Any) -> Iterator[Any]:
     return results
 
 
-def tasks_in_a_list(ctx: Any, _: Any) -> Iterator[Any]:
+def tasks_in_a_list(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         flow.kept.append(ctx.call_activity(flow.step))
         results.append((yield flow.kept[-1]))
     return results
 
 
-def policies(ctx: Any, _: Any) -> Iterator[Any]:
+def policies(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
-    policy: Any = RetryPolicy(
-        first_retry_interval=timedelta(seconds=1), max_number_of_attempts=3
-    )
+    policy: Any = RetryPolicy(first_retry_interval=timedelta(seconds=1), max_number_of_attempts=3)
     policy.flow = flow
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         results.append((yield ctx.call_activity("step", retry_policy=policy)))
     return results
 
 
-def completed_with_itself(ctx: Any, _: Any) -> Iterator[Any]:
+def completed_with_itself(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
     own: Any = CompletableTask()
     both = when_all([own, when_any([own])])
@@ -121,15 +119,15 @@ def completed_with_itself(ctx: Any, _: Any) -> Iterator[Any]:
     own.complete((own, both, flow))
     yield both
     flow.kept.append(own)
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         results.append((yield ctx.call_activity("step")))
     return results
 
 
-def composites(ctx: Any, _: Any) -> Iterator[Any]:
+def composites(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         every = when_all([ctx.call_activity(flow.step)])
         first = when_any([every])
@@ -140,7 +138,7 @@ def composites(ctx: Any, _: Any) -> Iterator[Any]:
     return results
 
 
-def failed_with_itself(ctx: Any, _: Any) -> Iterator[Any]:
+def failed_with_itself(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
     own: Any = CompletableTask()
     own.fail("no", Details(flow, own))
@@ -155,12 +153,17 @@ def failed_with_itself(ctx: Any, _: Any) -> Iterator[Any]:
 class Details:
     def __init__(self, *held: Any) -> None:
         self.held = held
-        self.message, self.error_type, self.stack_trace, self.inner_failure = "no", "Own", None, None
+        self.message, self.error_type, self.stack_trace, self.inner_failure = (
+            "no",
+            "Own",
+            None,
+            None,
+        )
 
 
-def awaiters(ctx: Any, _: Any) -> Iterator[Any]:
+def awaiters(ctx: Any, _: Any) -> Any:
     flow = Flow(ctx)
-    results = []
+    results: list[Any] = []
     for _number in range(STEPS):
         task = ctx.call_activity("step")
         awaiter = task.__await__()
@@ -306,7 +309,7 @@ def test_an_executor_goes_with_the_worker_that_it_is_part_of() -> None:
             registry.add_named_orchestrator("generator", self.orchestrator)
             self.executor = _core.Executor(registry, replay_cache=(10, 1 << 20, 60.0))
 
-        def orchestrator(self, ctx: Any, _: Any) -> Iterator[Any]:
+        def orchestrator(self, ctx: Any, _: Any) -> Any:
             flow = Flow(ctx)
             flow.kept.append(self)
             return (yield from flow.run())
@@ -322,7 +325,7 @@ def test_an_executor_goes_with_the_worker_that_it_is_part_of() -> None:
 
 
 def test_a_context_may_be_read_through_a_closure_that_holds_it() -> None:
-    def reads(ctx: Any, _: Any) -> Iterator[Any]:
+    def reads(ctx: Any, _: Any) -> Any:
         flow = Flow(ctx)
         ctx._read_payloads_with(lambda text: (flow, json.loads(text))[1])
         return (yield from flow.run())
@@ -362,7 +365,7 @@ def test_collecting_in_the_middle_of_turns_breaks_nothing(
 
 
 def test_orchestrators_may_collect() -> None:
-    def collects(ctx: Any, _: Any) -> Iterator[Any]:
+    def collects(ctx: Any, _: Any) -> Any:
         flow = Flow(ctx)
         steps = flow.run()
         task = next(steps)
@@ -380,5 +383,7 @@ def test_orchestrators_may_collect() -> None:
     for turns in range(STEPS + 1):
         response = execute(replayer, story(collects, turns, "abc"))
     assert json.loads(output(response)) == result()
-    assert json.loads(output(execute(Replayer([collects]), story(collects, STEPS, "abc")))) == result()
+    assert (
+        json.loads(output(execute(Replayer([collects]), story(collects, STEPS, "abc")))) == result()
+    )
     assert survivors() == 0

@@ -2,6 +2,7 @@
 
 mod driving;
 mod ending;
+mod reading;
 
 use durabletask_core::wire::{Corrupt, Event, EventType, Request, Span};
 use durabletask_core::{Error, Notice, Start, Step};
@@ -18,13 +19,7 @@ use super::surroundings::{Entered, OwnContext};
 use super::trace::Trace;
 use crate::context::{PythonHost, RuntimeContext};
 use crate::tasks::Task;
-
-/// How many events are read ahead, so that what was read is still in the processor's cache when it is applied.
-const FEW_EVENTS: usize = 128;
-/// How many events after the one that is applied are read already, at least.
-const SEEN_AHEAD: usize = 32;
-/// How many, where reading lets other threads have the interpreter: enough to make up for asking for it again.
-const MANY_EVENTS: usize = 4096;
+use reading::{FEW_EVENTS, MANY_EVENTS, SEEN_AHEAD, read_ahead};
 
 /// What a task that is waited for takes, the object in Python and the list that it is in.
 const TASK_BYTES: usize = 128;
@@ -402,21 +397,4 @@ impl<'a, 'py> Turn<'a, 'py> {
 
 fn is_failure(event: &Event<'_>) -> bool {
     matches!(event.event_type, EventType::TaskFailed | EventType::SubOrchestrationInstanceFailed)
-}
-
-/// Reads the headers of the next events, at most `at_once`. Those before one that can not be read are read.
-fn read_ahead<'e>(
-    py: Python<'_>,
-    many: bool,
-    events: &mut (impl Iterator<Item = Result<Span<'e>, Corrupt>> + Send),
-    at_once: usize,
-    ahead: &mut Vec<Event<'e>>,
-) -> Result<(), Corrupt> {
-    let mut read = || {
-        for raw in events.by_ref().take(at_once) {
-            ahead.push(Event::decode(raw?)?);
-        }
-        Ok(())
-    };
-    if many { py.detach(read) } else { read() }
 }
