@@ -24,6 +24,7 @@ impl RuntimeContext {
         if let Some(decoded) = state.propagated.as_ref().and_then(|propagated| propagated.decoded.as_ref()) {
             visit.call(decoded)?;
         }
+        visit.call(state.zone.as_ref())?;
         state.orchestration.visit_held(&mut |held| match held {
             Held::Task(task) => visit.call(&**task),
             Held::Input(input) => visit.call(&**input),
@@ -43,6 +44,7 @@ impl RuntimeContext {
                 policies: Memory::new(),
                 confirmed_ahead: ConfirmedAhead::default(),
                 propagated: None,
+                zone: None,
             };
             std::mem::replace(state, empty)
         };
