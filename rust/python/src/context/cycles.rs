@@ -24,7 +24,7 @@ impl RuntimeContext {
         if let Some(decoded) = state.propagated.as_ref().and_then(|propagated| propagated.decoded.as_ref()) {
             visit.call(decoded)?;
         }
-        visit.call(state.zone.as_ref())?;
+        visit.call(&state.zone)?;
         state.orchestration.visit_held(&mut |held| match held {
             Held::Task(task) => visit.call(&**task),
             Held::Input(input) => visit.call(&**input),
