@@ -135,9 +135,12 @@ impl<H: Host> PendingActions<H> {
     }
 
     /// Adds an action under an id above all that were added before.
+    #[inline]
     pub(crate) fn insert(&mut self, id: i32, action: Action<H>) {
         if self.queue.is_empty() {
             self.first_id = id;
+            self.queue.push_back(Some(action));
+            return;
         }
         while self.next_id() < id {
             self.queue.push_back(None);
@@ -145,7 +148,16 @@ impl<H: Host> PendingActions<H> {
         self.queue.push_back(Some(action));
     }
 
-    /// Takes the action out that the history confirms.
+    /// Takes the action out that the history confirms, and lets go of it.
+    #[inline]
+    pub(crate) fn forget(&mut self, id: i32) {
+        if let Some(entry) = self.index(id).and_then(|index| self.queue.get_mut(index)) {
+            *entry = None;
+        }
+        self.trim();
+    }
+
+    /// The same, for whoever needs it.
     pub(crate) fn remove(&mut self, id: i32) -> Option<Action<H>> {
         let index = self.index(id)?;
         let action = self.queue.get_mut(index)?.take();
@@ -171,6 +183,7 @@ impl<H: Host> PendingActions<H> {
         self.trim();
     }
 
+    #[inline]
     fn trim(&mut self) {
         while let Some(None) = self.queue.front() {
             self.queue.pop_front();
@@ -178,6 +191,7 @@ impl<H: Host> PendingActions<H> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: i32) -> Option<&Action<H>> {
         self.queue.get(self.index(id)?)?.as_ref()
     }
@@ -187,6 +201,7 @@ impl<H: Host> PendingActions<H> {
         (self.first_id..).zip(&self.queue).filter_map(|(id, action)| Some((id, action.as_ref()?)))
     }
 
+    #[inline]
     fn index(&self, id: i32) -> Option<usize> {
         usize::try_from(id.checked_sub(self.first_id)?).ok()
     }

@@ -31,4 +31,4 @@ pub use self::held::Held;
 pub use self::inbox::Payload;
 pub(crate) use self::pending::{Outcome, Pending};
 pub use self::state::{Orchestration, Unconfirmed};
-pub use self::step::{LastFailure, Notice, Start, Step};
+pub use self::step::{FailedCall, LastFailure, Notice, Start, Step};

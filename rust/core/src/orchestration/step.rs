@@ -13,13 +13,22 @@ pub enum Step<'a, H: Host> {
     /// Complete the task with this JSON (`None` for no value; not yet checked to be text), then resume the orchestrator.
     Complete(H::Task, Option<Span<'a>>),
     /// Fail the task with this message, then resume the orchestrator.
-    Fail(H::Task, String, Failure<'a>),
+    Fail(H::Task, Box<FailedCall<'a>>),
     /// The same for a call that is not tried again after a pause, with what its last attempt failed with.
     GiveUp(H::Task, Box<LastFailure>),
     /// Fail the task because the time to wait is over, with this message, then resume the orchestrator.
     TimeOut(H::Task, String),
     /// Nothing, but somebody may want to know.
     Ignored(Notice),
+}
+
+/// What a call failed with that is not tried again. It lies apart, since steps are handed on for every event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCall<'a> {
+    /// The task's message.
+    pub message: String,
+    /// What the history says.
+    pub failure: Failure<'a>,
 }
 
 /// What the last attempt of a call failed with.

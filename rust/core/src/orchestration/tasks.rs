@@ -30,10 +30,19 @@ impl<T> PendingTasks<T> {
     /// Adds a task under an id that has none.
     #[inline]
     pub(crate) fn insert(&mut self, id: i32, pending: T) {
+        if self.window.is_empty() {
+            self.first_id = id;
+            self.in_window = 1;
+            self.window.push_back(Some(pending));
+            return;
+        }
+        self.insert_among_others(id, pending);
+    }
+
+    #[inline]
+    fn insert_among_others(&mut self, id: i32, pending: T) {
         if self.place(id).is_some_and(|place| place > self.window.len() + SMALL) {
             self.leave_behind();
-        }
-        if self.window.is_empty() {
             self.first_id = id;
         }
         let Some(place) = self.place(id) else {

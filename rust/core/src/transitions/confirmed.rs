@@ -80,9 +80,27 @@ fn strike<'a, H: Host>(
     name: Option<Span<'_>>,
     recorded_input: impl FnOnce() -> Result<Option<&'a str>, Corrupt>,
 ) -> Result<Step<'a, H>, Error> {
+    // Nearly always the code has made that very call, which then need not be moved about.
+    let confirmed = match (this.actions.get(event.id), name) {
+        (Some(Action::Call(call)), Some(name)) => call.target.method() == method && call.name.as_bytes() == name.bytes,
+        (Some(Action::CreateTimer(_)), None) => true,
+        _ => false,
+    };
+    if !confirmed {
+        return strike_other(this, event, method, name, recorded_input);
+    }
+    this.actions.forget(event.id);
+    Ok(Step::Continue)
+}
+
+fn strike_other<'a, H: Host>(
+    this: &mut Orchestration<H>,
+    event: &Event<'a>,
+    method: Method,
+    name: Option<Span<'_>>,
+    recorded_input: impl FnOnce() -> Result<Option<&'a str>, Corrupt>,
+) -> Result<Step<'a, H>, Error> {
     match (this.actions.remove(event.id), name) {
-        (Some(Action::Call(call)), Some(name))
-            if call.target.method() == method && call.name.as_bytes() == name.bytes => {}
         (Some(Action::RetryableCall(call)), Some(name))
             if call.target.method() == method && call.name.as_bytes() == name.bytes =>
         {
@@ -97,7 +115,6 @@ fn strike<'a, H: Host>(
                 call.input = Input::Encoded(input.into());
             }
         }
-        (Some(Action::CreateTimer(_)), None) => {}
         (Some(Action::SendEvent(sent)), Some(name))
             if method == Method::SendEvent && sent.name.as_bytes() == name.bytes => {}
         // An ended execution has no other actions left that could be confirmed.

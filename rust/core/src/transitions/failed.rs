@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::host::Host;
-use crate::orchestration::{LastFailure, Orchestration, Pending, Proof, Step};
+use crate::orchestration::{FailedCall, LastFailure, Orchestration, Pending, Proof, Step};
 use crate::wire::{Event, Failed, Failure};
 
 pub(super) fn task_failed<'a, H: Host>(this: &mut Orchestration<H>, event: &Event<'a>) -> Result<Step<'a, H>, Error> {
@@ -57,7 +57,8 @@ fn apply<'a, H: Host>(
         }
     };
     let failure = failed.failure()?;
-    Ok(Step::Fail(task, message(&subject(&this.instance_id), task_id, &failure), failure))
+    let message = message(&subject(&this.instance_id), task_id, &failure);
+    Ok(Step::Fail(task, Box::new(FailedCall { message, failure })))
 }
 
 fn message(subject: &str, task_id: i32, failure: &Failure<'_>) -> String {

@@ -126,19 +126,21 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// Reads the header of the event in `raw`.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "an event is seven words, which are not to be moved about")]
     pub fn decode(raw: Span<'a>) -> Result<Self, Corrupt> {
         match Self::decode_usual(raw) {
             Some(event) => Ok(event),
-            None => Self::decode_any(raw),
+            None => Self::decode_any(raw).map(|event| *event),
         }
     }
 
     /// Of an event of a known type that is laid out as sidecars do it: `router` stands before or after the body.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "as above")]
     fn decode_usual(raw: Span<'a>) -> Option<Self> {
         let mut rest = raw.bytes;
-        let id = usual::number(&mut rest, 0x08)?;
+        let id = usual::event_id(&mut rest)?;
         let timestamp = usual::bytes(&mut rest, 0x12)?;
         let (mut number, mut body) = usual::any(&mut rest)?;
         if !rest.is_empty() {
@@ -150,17 +152,15 @@ impl<'a> Event<'a> {
             }
         }
         let event_type = EventType::from_number(number);
-        (rest.is_empty() && !matches!(event_type, EventType::Unknown(_))).then_some(Self {
-            raw,
-            timestamp,
-            body,
-            id,
-            event_type,
-        })
+        if !rest.is_empty() || matches!(event_type, EventType::Unknown(_)) {
+            return None;
+        }
+        Some(Self { raw, timestamp, body, id, event_type })
     }
 
+    /// The event lies apart, so that the usual ones need not lie in a place that is handed on here.
     #[cold]
-    fn decode_any(raw: Span<'a>) -> Result<Self, Corrupt> {
+    fn decode_any(raw: Span<'a>) -> Result<Box<Self>, Corrupt> {
         let mut event = Self { raw, timestamp: &[], body: &[], id: 0, event_type: EventType::Unknown(0) };
         let mut reader = Reader::new(raw);
         while let Some(key) = reader.key()? {
@@ -178,7 +178,7 @@ impl<'a> Event<'a> {
                 other => event.meets_number(&mut reader, other)?,
             }
         }
-        Ok(event)
+        Ok(Box::new(event))
     }
 
     /// A later field of a newer protocol does not hide the type that we know.

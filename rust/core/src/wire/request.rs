@@ -246,13 +246,21 @@ struct Spans<'a> {
 impl<'a> Iterator for Spans<'a> {
     type Item = Result<Span<'a>, Corrupt>;
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every event passes here")]
     fn next(&mut self) -> Option<Self::Item> {
         // Stopping at the count spares the walk over what follows the last one.
         self.left = self.left.checked_sub(1)?;
         if let Some(span) = self.reader.usual_span(self.tag) {
             return Some(Ok(span));
         }
+        self.next_unusual()
+    }
+}
+
+impl<'a> Spans<'a> {
+    #[cold]
+    fn next_unusual(&mut self) -> Option<Result<Span<'a>, Corrupt>> {
         loop {
             match self.reader.key() {
                 Ok(Some(key)) if key == Key::from(self.tag) => return Some(self.reader.span()),

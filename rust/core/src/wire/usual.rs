@@ -19,7 +19,21 @@ pub(super) fn bytes<'a>(rest: &mut &'a [u8], key: u8) -> Option<&'a [u8]> {
     Some(bytes)
 }
 
-/// Takes the number under a key, if it is -1 or of up to three bytes, and moves on.
+/// Takes the id of an event, the first field, and moves on. Most have none, which is -1.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "every event passes here")]
+pub(super) fn event_id(rest: &mut &[u8]) -> Option<i32> {
+    const NONE: [u8; 11] = [0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    if let Some((&first, after)) = rest.split_first_chunk::<11>()
+        && first == NONE
+    {
+        *rest = after;
+        return Some(-1);
+    }
+    number(rest, 0x08)
+}
+
+/// Takes the number under a key, if it is of up to three bytes, and moves on.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "every event passes here")]
 pub(super) fn number(rest: &mut &[u8], key: u8) -> Option<i32> {
@@ -28,7 +42,6 @@ pub(super) fn number(rest: &mut &[u8], key: u8) -> Option<i32> {
         return None;
     }
     let (value, after) = match after {
-        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, after @ ..] => (-1, after),
         [low @ 0x00..=0x7f, after @ ..] => (i32::from(*low), after),
         [low, high @ 0x00..=0x7f, after @ ..] => (i32::from(low & 0x7f) | i32::from(*high) << 7, after),
         [low, middle, high @ 0x00..=0x7f, after @ ..] => {
@@ -111,7 +124,7 @@ pub(super) fn run(rest: &mut &[u8], key: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, number, run, timestamp};
+    use super::{bytes, event_id, number, run, timestamp};
 
     fn varint(mut value: u64) -> Vec<u8> {
         let mut encoded = Vec::new();
@@ -130,14 +143,16 @@ mod tests {
             field.extend(varint(value.cast_unsigned()));
             field.extend([7, 7]);
             let mut rest = field.as_slice();
-            assert_eq!(number(&mut rest, 0x08).map(i64::from), Some(value));
+            assert_eq!(event_id(&mut rest).map(i64::from), Some(value));
             assert_eq!(rest, [7, 7]);
+            let mut rest = field.as_slice();
+            assert_eq!(number(&mut rest, 0x08).map(i64::from), (value >= 0).then_some(value));
         }
         for value in [2_097_152_i64, -2, i64::MAX] {
             let mut field = vec![0x08];
             field.extend(varint(value.cast_unsigned()));
             let mut rest = field.as_slice();
-            assert_eq!(number(&mut rest, 0x08), None);
+            assert_eq!(event_id(&mut rest), None);
             assert_eq!(rest, field);
         }
     }

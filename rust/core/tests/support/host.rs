@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use durabletask_core::semantics::Semantics;
 use durabletask_core::wire::{Corrupt, Event, Request, Span};
-use durabletask_core::{Error, LastFailure, Notice, Orchestration, Start, Step, Unconfirmed};
+use durabletask_core::{Error, FailedCall, LastFailure, Notice, Orchestration, Start, Step, Unconfirmed};
 use durabletask_proto as pb;
 
 use super::history::{History, failure};
@@ -197,7 +197,8 @@ impl Session<'_> {
                 task.settle(Ok(json.map(Span::text).transpose()?.map(str::to_owned)));
                 self.resume();
             }
-            Step::Fail(task, text, failure) => {
+            Step::Fail(task, failed) => {
+                let FailedCall { message: text, failure } = *failed;
                 task.settle(Err(TaskFailed {
                     text,
                     error_type: failure.error_type.to_owned(),

@@ -92,15 +92,19 @@ pub(super) fn retry_policy(policy: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
 }
 
 /// How much of its history a call hands on: a `durabletask.task.HistoryPropagation`, which is the protocol's number.
+#[inline]
 pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HistoryPropagationScope>> {
-    let Some(scope) = scope else { return Ok(None) };
+    scope.map(propagation_given).transpose()
+}
+
+fn propagation_given(scope: &Bound<'_, PyAny>) -> PyResult<HistoryPropagationScope> {
     let number = match scope.getattr_opt(intern!(scope.py(), "value"))? {
         // A member of an enumeration, of this package or of another.
         Some(value) => value.extract::<i32>().ok(),
         None => scope.extract::<i32>().ok().filter(|_| !scope.is_instance_of::<PyBool>()),
     };
     match number.and_then(|number| HistoryPropagationScope::try_from(number).ok()) {
-        Some(scope) => Ok(Some(scope)),
+        Some(scope) => Ok(scope),
         None => Err(PyTypeError::new_err(format!(
             "propagation takes a member of durabletask.task.HistoryPropagation, found {}",
             class_name(scope)
@@ -109,13 +113,17 @@ pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<H
 }
 
 /// How long a call may take, in microseconds.
+#[inline]
 pub(super) fn timeout(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<i64>> {
-    let Some(timeout) = timeout else { return Ok(None) };
+    timeout.map(timeout_given).transpose()
+}
+
+fn timeout_given(timeout: &Bound<'_, PyAny>) -> PyResult<i64> {
     let delta = timeout
         .cast::<PyDelta>()
         .map_err(|_| PyTypeError::new_err(format!("timeout takes a timedelta, found {}", class_name(timeout))))?;
     match micros(delta) {
-        length @ 1.. => Ok(Some(length)),
+        length @ 1.. => Ok(length),
         _ => Err(PyValueError::new_err(format!("timeout must be positive, found {timeout}"))),
     }
 }

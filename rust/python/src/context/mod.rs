@@ -18,7 +18,7 @@ use crate::engine::Stop;
 use crate::engine::payload;
 use crate::gil::{Borrowed, Guarded, SetOnce};
 use crate::kept::Kept;
-use crate::tasks::Task;
+use crate::tasks::{AlreadyCompleted, Task};
 use convert::Memory;
 
 /// What the engine keeps for Python.
@@ -91,6 +91,16 @@ struct Propagated {
     decoded: Option<Py<PyAny>>,
 }
 
+/// What became of a task that was to be completed.
+pub(crate) enum Completed<'py> {
+    /// It has this value.
+    With(Bound<'py, PyAny>),
+    /// It has a value that was not read yet.
+    Unread,
+    /// It had completed before.
+    Before,
+}
+
 impl RuntimeContext {
     #[inline]
     pub(crate) fn lock(&self, py: Python<'_>) -> Borrowed<'_, State> {
@@ -111,16 +121,16 @@ impl RuntimeContext {
         }
     }
 
-    /// Completes a task with a payload that is not yet checked to be text; says whether it had not completed before. One
-    /// that is not short is read when somebody asks for it, if that is not now: those who lose a race are never asked.
+    /// Completes a task with a payload that is not yet checked to be text. One that is not short is read when somebody asks
+    /// for it, if that is not now: those who lose a race are never asked.
     #[inline]
-    pub(crate) fn complete(
+    pub(crate) fn complete<'py>(
         &self,
-        py: Python<'_>,
-        task: &Bound<'_, Task>,
+        task: &Bound<'py, Task>,
         json: Option<Span<'_>>,
         asked_for: bool,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Completed<'py>, Stop> {
+        let py = task.py();
         let reader = self.reader.get(py);
         let value = match json {
             None => py.None().into_bound(py),
@@ -131,12 +141,18 @@ impl RuntimeContext {
                     None if asked_for => self.read(py, Some(json.text()?))?,
                     None => {
                         let reader = reader.map(|reader| reader.clone_ref(py));
-                        return Ok(Task::set_recorded(task, json.text()?, reader).is_ok());
+                        return Ok(match Task::set_recorded(task, json.text()?, reader) {
+                            Ok(()) => Completed::Unread,
+                            Err(AlreadyCompleted) => Completed::Before,
+                        });
                     }
                 }
             }
         };
-        Ok(Task::set_result(task, value).is_ok())
+        Ok(match Task::set_result(task, value.clone()) {
+            Ok(()) => Completed::With(value),
+            Err(AlreadyCompleted) => Completed::Before,
+        })
     }
 
     /// What an orchestrator is handed as its input. One whose context has a reader is handed the text itself: how to read
@@ -183,16 +199,23 @@ impl RuntimeContext {
         Ok((named, id))
     }
 
+    #[inline]
     fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
-        let Some(policy) = policy else { return Ok(None) };
+        match policy {
+            None => Ok(None),
+            Some(policy) => self.policy_given(policy).map(Some),
+        }
+    }
+
+    fn policy_given(&self, policy: &Bound<'_, PyAny>) -> PyResult<Arc<RetryPolicy>> {
         let known = self.lock(policy.py()).policies.get(policy).map(Arc::clone);
-        if known.is_some() {
+        if let Some(known) = known {
             return Ok(known);
         }
         let read = Arc::new(convert::retry_policy(policy)?);
         let forgotten = self.lock(policy.py()).policies.insert(policy, Arc::clone(&read));
         drop(forgotten);
-        Ok(Some(read))
+        Ok(read)
     }
 
     /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really

@@ -5,7 +5,7 @@ mod ending;
 mod reading;
 
 use durabletask_core::wire::{Corrupt, Event, EventType, Request, Span};
-use durabletask_core::{Error, Notice, Start, Step};
+use durabletask_core::{Error, FailedCall, Notice, Start, Step};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -17,7 +17,7 @@ use super::routine::{Paused, Routine};
 use super::stalled::Mismatch;
 use super::surroundings::{Entered, OwnContext};
 use super::trace::Trace;
-use crate::context::{PythonHost, RuntimeContext};
+use crate::context::{Completed, PythonHost, RuntimeContext};
 use crate::tasks::Task;
 use reading::{FEW_EVENTS, MANY_EVENTS, SEEN_AHEAD, read_ahead};
 
@@ -288,10 +288,18 @@ impl<'a, 'py> Turn<'a, 'py> {
         match step.map_err(|error| self.engine_error(error))? {
             Step::Continue => Ok(()),
             Step::Complete(task, json) => {
-                let first = self.context.get().complete(self.py, task.bind(self.py), json, self.is_awaited(&task))?;
-                self.settled(&task, first)
+                let awaited = self.is_awaited(&task);
+                match self.context.get().complete(task.bind(self.py), json, awaited)? {
+                    Completed::Before => Ok(()),
+                    Completed::With(value) if awaited => {
+                        task.get().tell(self.py).map_err(Stop::Raised)?;
+                        self.resume_with(value)
+                    }
+                    Completed::With(_) | Completed::Unread => self.settled(&task, true),
+                }
             }
-            Step::Fail(task, message, failure) => {
+            Step::Fail(task, failed) => {
+                let FailedCall { message, failure } = *failed;
                 let first = Task::set_failure(task.bind(self.py), Failure::recorded(message, &failure)).is_ok();
                 self.settled(&task, first)
             }

@@ -25,11 +25,11 @@ use crate::engine::python;
 use crate::gil::{Guarded, SetOnce};
 use awaiter::TaskAwaiter;
 use composite::{Child, Composite, Parents};
-use leaf::{AlreadyCompleted, Leaf, Value};
+use leaf::{Leaf, Value};
 use own::{Own, Watched};
 
 pub(crate) use compose::Following;
-pub(crate) use leaf::TaskState;
+pub(crate) use leaf::{AlreadyCompleted, TaskState};
 
 /// Something that an orchestrator can wait for with `yield` or `await`.
 #[pyclass(frozen, subclass, generic, module = "durabletask.task")]
@@ -127,6 +127,12 @@ impl Task {
             Kind::Composite(composite) => composite.children(),
             Kind::Leaf(_) => self.as_own().and_then(|own| own.children.get(py)).map_or(&[], Vec::as_slice),
         }
+    }
+
+    /// Whether the task has completed or failed.
+    #[inline]
+    pub(crate) fn is_over(&self, py: Python<'_>) -> bool {
+        self.stamp(py).is_some()
     }
 
     /// The failure that the task ended with.

@@ -13,6 +13,10 @@ impl<'py> Turn<'_, 'py> {
     /// Resumes the user's code as long as what it waits for has completed.
     pub(super) fn resume(&mut self) -> Result<(), Stop> {
         while let Some(awaited) = &self.awaited {
+            // Cheaper than to ask for the state, which mostly is that it waits.
+            if !awaited.get().is_over(self.py) {
+                return Ok(());
+            }
             let next = match awaited.get().state(self.py)? {
                 TaskState::Pending => return Ok(()),
                 TaskState::Completed(value) => self.send(value)?,
@@ -21,6 +25,13 @@ impl<'py> Turn<'_, 'py> {
             self.awaited = next;
         }
         Ok(())
+    }
+
+    /// Resumes the user's code with the value of the very task that it waits for, which has just completed.
+    #[inline]
+    pub(super) fn resume_with(&mut self, value: Bound<'py, PyAny>) -> Result<(), Stop> {
+        self.awaited = self.send(value)?;
+        self.resume()
     }
 
     /// Resumes the user's code with a value; returns the task that it waits for next, or `None` if it has ended.
@@ -51,7 +62,16 @@ impl<'py> Turn<'_, 'py> {
         }
     }
 
+    #[inline]
+    #[allow(unsafe_code, reason = "PyO3 asks for the class by name, so to say, each time")]
     fn task(&self, yielded: Bound<'py, PyAny>) -> Result<Bound<'py, Task>, Stop> {
+        // Code mostly waits for tasks of one class.
+        if let Some(before) = &self.awaited
+            && yielded.get_type_ptr() == before.get_type_ptr()
+        {
+            // SAFETY: an object of the same class is a task, too.
+            return Ok(unsafe { yielded.cast_into_unchecked() });
+        }
         yielded.cast_into::<Task>().map_err(|error| {
             Stop::Raised(failures::no_task(&error.into_inner(), &failures::whereabouts(self.py, &self.code(None))))
         })
