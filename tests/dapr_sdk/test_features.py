@@ -64,6 +64,12 @@ EXPECTED_1_19 = {
 }
 
 
+NOT_AWAITED = {
+    "1.18.0": {"fan-out", "a fan-out that fails", "failures"},
+}
+"""Scenarios with `async def` activities, where a release's own engine does not await these: its next release does."""
+
+
 def run(version: str, *arguments: str) -> Any:
     """What the program finds, on a sidecar of its own."""
     with sidecar_command() as address:
@@ -83,6 +89,10 @@ def test_a_program_finds_the_same_on_both_engines(version: str) -> None:
     ours, theirs = run(version, "-m", "durabletask.dapr"), run(version)
     assert "durabletask/dapr/engine" in ours["engine"]
     assert "dapr/ext/workflow/_durabletask" in theirs["engine"]
-    assert ours["results"] == theirs["results"]
+    for scenario in NOT_AWAITED.get(version, ()):
+        found = json.dumps(theirs["results"].pop(scenario))
+        assert "Object of type coroutine is not JSON serializable" in found, scenario
+    both = {name: ours["results"][name] for name in theirs["results"]}
+    assert both == theirs["results"]
     expected = {**EXPECTED, **(EXPECTED_1_18 if version.startswith("1.18") else EXPECTED_1_19)}
-    assert {name: ours["results"][name] for name in expected} == expected
+    assert {name: ours["results"].get(name) for name in expected} == expected
