@@ -1,8 +1,8 @@
 """What people do with dapr.ext.workflow, as one program: chains, fan-outs, models, retries, events, histories, …
 
 It knows nothing of the engine below: `python features.py ADDRESS` runs on Dapr's own, `python -m durabletask.dapr
-features.py ADDRESS` on this package's. The output is JSON: what each scenario found, by its name, or the failure that it
-met. Versions of the SDK that lack something leave that scenario out.
+features.py ADDRESS` on this package's. The output is JSON: what each scenario found, by its name, or the failure that
+it met. Versions of the SDK that lack something leave that scenario out.
 """
 
 # mypy: disable-error-code="import-not-found, untyped-decorator, misc"
