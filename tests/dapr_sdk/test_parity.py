@@ -18,6 +18,7 @@ from parity.play import Play, _quiet, _registry, calm
 from parity.reference import Reference
 
 from durabletask import _core
+from durabletask._payloads import write, write_dapr
 from durabletask.worker import ReplayCacheOptions
 
 from support import messages
@@ -39,6 +40,12 @@ def _plain_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         author.oddity = 0.0
 
     monkeypatch.setattr(programs.Author, "__init__", plain)
+
+
+@pytest.fixture(autouse=True)
+def _written_as_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Payloads as `durabletask.dapr` has them written. Programs have no models."""
+    monkeypatch.setattr(write, "instead", write_dapr.writer(lambda _: NotImplemented))
 
 
 class Ours:

@@ -28,9 +28,8 @@ AUTO_SERIALIZED = "__durabletask_autoobject__"
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-# Asked first for the form of objects, where another SDK has rules of its own for them (`durabletask.dapr`): it returns
-# what is to be written in an object's place, or NotImplemented.
-object_form: Callable[[Any], Any] | None = None
+# What writes in the place of what is here, where another SDK has rules of its own (`durabletask.dapr`).
+instead: Callable[[Any], str] | None = None
 
 
 class Prepared:
@@ -64,7 +63,7 @@ def to_json(obj: Any) -> str:
     if type(obj) is Prepared:
         return obj.to_json()
     try:
-        return _encode(lowered(obj))
+        return _encode(lowered(obj)) if instead is None else instead(obj)
     except RecursionError:
         raise ValueError(
             "Circular reference detected, or a value nested too deeply for JSON"
@@ -96,10 +95,6 @@ def lowered(value: Any) -> Any:
         return [lowered(item) for item in value]
     if isinstance(value, (str, int, float)):
         return value
-    if object_form is not None:
-        form = object_form(value)
-        if form is not NotImplemented:
-            return lowered(form)
     if isinstance(value, SimpleNamespace):
         return _marked(vars(value).items())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from durabletask import task as _task
-from durabletask._payloads import write
+from durabletask._payloads import write, write_dapr
 from durabletask.dapr import _messages
 from durabletask.task import (
     Activity,
@@ -71,12 +71,12 @@ WorkflowStateError = OrchestrationStateError
 _models: Any = importlib.import_module("dapr.ext.workflow._model_protocol")
 
 
-def _object_form(value: Any) -> Any:
+def _model_form(value: Any) -> Any:
     """A model, as Dapr's SDK knows them by what they can do, is written as what it dumps."""
     return _models.dump_model(value) if _models.is_model(value) else NotImplemented
 
 
-write.object_form = _object_form
+write.instead = write_dapr.writer(_model_form)
 
 
 class ActivityContext(_task.ActivityContext):
