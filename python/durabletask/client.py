@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from durabletask import _core, task
-from durabletask._client import calls, listing
+from durabletask._client import apps, calls, listing
 from durabletask._interceptors import adapted
 from durabletask._states import (
     HistoryEvent,
@@ -27,7 +27,13 @@ from durabletask._states import (
     new_orchestration_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
-from durabletask._transport import open_channel, path, with_api_token
+from durabletask._transport import (
+    code_of,
+    is_connection_failure,
+    open_channel,
+    path,
+    with_api_token,
+)
 from durabletask.internal import shared
 from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
 from durabletask.internal.orchestrator_service_pb2 import OrchestrationIdReusePolicy
@@ -96,6 +102,7 @@ class TaskHubGrpcClient:
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
+        self._runtime: apps.Runtime | None = None
         self._own_stub: Any = None
 
     @property
@@ -147,14 +154,15 @@ class TaskHubGrpcClient:
             reuse_id_policy: What to do if the id is taken; sidecars since Dapr 1.18 ignore it.
             unique_instance_id: Whether to insist on an id that nothing has or had; without it, an orchestration that
                 has ended makes room for another of its id. Needs Dapr 1.19: older sidecars pass over it.
-            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19: older sidecars pass over it, here
-                and in all other calls, and mean their own app.
+            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19; durabletask-go's own
+                sidecar passes over it, here and in all other calls.
 
         Returns:
             Its instance id.
 
         Raises:
             grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
+            NotImplementedError: `app_id` is another app, and the sidecar a Dapr before 1.19. So do all other calls.
         """
         name = calls.name_of(orchestrator)
         new_id = instance_id or calls.new_instance_id()
@@ -168,7 +176,7 @@ class TaskHubGrpcClient:
                 self._payload_converter,
                 trace,
                 unique_instance_id=unique_instance_id,
-                app_id=app_id,
+                app_id=self._app(app_id),
             )
             self._logger.info(
                 "Starting new '%s' instance with ID = '%s'.",
@@ -187,7 +195,9 @@ class TaskHubGrpcClient:
         `fetch_payloads` asks for its input, output and custom status too; `app_id` is the app that it belongs to, if
         that is another than the sidecar's own.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=self._app(app_id)
+        )
         return decode_state(instance_id, self._call("GetInstance", request))
 
     def wait_for_orchestration_start(
@@ -210,7 +220,9 @@ class TaskHubGrpcClient:
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=self._app(app_id)
+        )
         wait = calls.Wait(self._logger, instance_id, "start", timeout)
         return decode_state(instance_id, self._wait("WaitForInstanceStart", request, wait))
 
@@ -234,7 +246,9 @@ class TaskHubGrpcClient:
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=self._app(app_id)
+        )
         wait = calls.Wait(self._logger, instance_id, "complete", timeout)
         response = self._wait("WaitForInstanceCompletion", request, wait)
         state = decode_state(instance_id, response)
@@ -253,7 +267,7 @@ class TaskHubGrpcClient:
             calls.text(instance_id, "instance_id"),
             calls.text(event_name, "event_name"),
             calls.encoded(data, self._payload_converter),
-            app_id=app_id,
+            app_id=self._app(app_id),
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         self._call("RaiseEvent", request, trace=current())
@@ -275,7 +289,7 @@ class TaskHubGrpcClient:
             instance_id,
             calls.encoded(output, self._payload_converter),
             recursive=recursive,
-            app_id=app_id,
+            app_id=self._app(app_id),
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         self._call("TerminateInstance", request)
@@ -286,7 +300,9 @@ class TaskHubGrpcClient:
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
         self._logger.info("Suspending instance '%s'.", instance_id)
-        self._call("SuspendInstance", _core.encode_suspend_request(instance_id, app_id=app_id))
+        self._call(
+            "SuspendInstance", _core.encode_suspend_request(instance_id, app_id=self._app(app_id))
+        )
 
     def resume_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
         """Let a suspended orchestration go on.
@@ -294,7 +310,9 @@ class TaskHubGrpcClient:
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
         self._logger.info("Resuming instance '%s'.", instance_id)
-        self._call("ResumeInstance", _core.encode_resume_request(instance_id, app_id=app_id))
+        self._call(
+            "ResumeInstance", _core.encode_resume_request(instance_id, app_id=self._app(app_id))
+        )
 
     def purge_orchestration(
         self,
@@ -316,7 +334,7 @@ class TaskHubGrpcClient:
             How many were deleted.
         """
         request = _core.encode_purge_instances_request(
-            instance_id, recursive=recursive, force=force or None, app_id=app_id
+            instance_id, recursive=recursive, force=force or None, app_id=self._app(app_id)
         )
         self._logger.info("Purging instance '%s'.", instance_id)
         deleted, _complete = _core.decode_purge_instances_response(
@@ -366,7 +384,7 @@ class TaskHubGrpcClient:
             input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
             new_child_instance_id=new_child_instance_id,
-            app_id=app_id,
+            app_id=self._app(app_id),
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
         return _core.decode_rerun_response(self._call("RerunWorkflowFromEvent", request))
@@ -484,12 +502,29 @@ class TaskHubGrpcClient:
         """
         new_id = new_instance_id or calls.new_instance_id()
         self._logger.info("Starting instance '%s' again as '%s'.", instance_id, new_id)
-        return self._run(listing.restart(instance_id, new_id, app_id))
+        return self._run(listing.restart(instance_id, new_id, self._app(app_id)))
 
     def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:
         """All that happened in the current execution of an orchestration, oldest first."""
         request = _core.encode_get_instance_history_request(instance_id)
         return decode_history(self._call("GetInstanceHistory", request))
+
+    def _app(self, app_id: str | None) -> str | None:
+        """The app that a call is for, if the sidecar knows of any but its own; which is asked once."""
+        if app_id is not None and self._own_stub is None:
+            if self._runtime is None:
+                try:
+                    metadata = self._call(apps.METADATA, b"", apps.TIMEOUT)
+                    self._runtime = apps.runtime_of(metadata)
+                except grpc.RpcError as error:
+                    if (
+                        is_connection_failure(error)
+                        or code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED
+                    ):
+                        return app_id  # the call itself meets the same
+                    self._runtime = apps.Runtime()
+            self._runtime.check(app_id)
+        return app_id
 
     def _call(
         self,

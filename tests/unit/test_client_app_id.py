@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from durabletask._client import apps
 from durabletask.aio import AsyncTaskHubGrpcClient
 from durabletask.client import TaskHubGrpcClient
 
@@ -87,3 +88,48 @@ def test_a_call_names_the_app_it_is_for(
 def test_a_start_may_insist_on_an_id_that_nothing_had(sidecar: FakeSidecar, kind: str) -> None:
     assert requested(sidecar, kind, CALLS[0], unique_instance_id=True).enforceUniqueInstanceId
     assert not requested(sidecar, kind, CALLS[0]).enforceUniqueInstanceId
+
+
+def dapr(version: str) -> bytes:
+    """What a Dapr sidecar says of itself, among much else."""
+    component = wire.message((1, "statestore"), (2, "state.in-memory"))
+    return wire.message((1, "own"), (3, component), (4, wire.message((1, "k"))), (8, version))
+
+
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[2])
+def test_another_app_is_refused_where_dapr_would_mean_its_own(
+    sidecar: FakeSidecar, kind: str, call: tuple[str, tuple[Any, ...], str, str]
+) -> None:
+    sidecar.handlers["GetMetadata"] = lambda *_: dapr("1.18.3")
+    method, args, theirs, _ = call
+    went_out: list[bytes] = []
+    sidecar.handlers[theirs] = lambda request, _: went_out.append(request) or b""
+    with pytest.raises(
+        NotImplementedError, match=r"app_id='other' needs .*1\.19 .*is 1\.18\.3.*'own'"
+    ):
+        called(kind, sidecar.address, method, *args, app_id="other")
+    assert not went_out
+
+
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+@pytest.mark.parametrize(
+    ("version", "app_id"),
+    [
+        ("1.18.3", "own"),
+        ("1.19.0-dev", "other"),
+        ("v2.0", "other"),
+        ("edge", "other"),
+        ("", "other"),
+    ],
+)
+def test_other_releases_are_told_the_app(
+    sidecar: FakeSidecar, kind: str, version: str, app_id: str
+) -> None:
+    sidecar.handlers["GetMetadata"] = lambda *_: dapr(version)
+    assert requested(sidecar, kind, CALLS[1], app_id=app_id).router.targetAppID == app_id
+
+
+@pytest.mark.parametrize("metadata", [b"\xff", b"\x42\x09abc", b"\x42\x01\xff", b"\x0f", b"x" * 99])
+def test_what_says_nothing_refuses_nothing(metadata: bytes) -> None:
+    apps.runtime_of(metadata).check("other")

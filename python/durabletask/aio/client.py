@@ -13,7 +13,7 @@ import grpc
 from grpc import aio as grpc_aio
 
 from durabletask import _core, task
-from durabletask._client import calls, listing
+from durabletask._client import apps, calls, listing
 from durabletask._interceptors import adapted
 from durabletask._states import (
     HistoryEvent,
@@ -26,7 +26,7 @@ from durabletask._states import (
     new_orchestration_state,
 )
 from durabletask._tracing import TraceContext, current, scheduling
-from durabletask._transport import path, with_api_token
+from durabletask._transport import code_of, is_connection_failure, path, with_api_token
 from durabletask.aio.internal.grpc_interceptor import DefaultClientInterceptorImpl
 from durabletask.aio.internal.shared import ClientInterceptor, get_grpc_aio_channel
 from durabletask.internal import shared
@@ -100,6 +100,7 @@ class AsyncTaskHubGrpcClient:
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
+        self._runtime: apps.Runtime | None = None
 
     def _open_channel(self) -> None:
         """Open a channel. It belongs to the event loop that is there; without one, the first call opens another."""
@@ -152,14 +153,15 @@ class AsyncTaskHubGrpcClient:
             reuse_id_policy: What to do if the id is taken; sidecars since Dapr 1.18 ignore it.
             unique_instance_id: Whether to insist on an id that nothing has or had; without it, an orchestration that
                 has ended makes room for another of its id. Needs Dapr 1.19: older sidecars pass over it.
-            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19: older sidecars pass over it, here
-                and in all other calls, and mean their own app.
+            app_id: The app to start it in; None: the sidecar's own. Needs Dapr 1.19; durabletask-go's own
+                sidecar passes over it, here and in all other calls.
 
         Returns:
             Its instance id.
 
         Raises:
             grpc.RpcError: Among others ALREADY_EXISTS, if an orchestration with this id is running.
+            NotImplementedError: `app_id` is another app, and the sidecar a Dapr before 1.19. So do all other calls.
         """
         name = calls.name_of(orchestrator)
         new_id = instance_id or calls.new_instance_id()
@@ -173,7 +175,7 @@ class AsyncTaskHubGrpcClient:
                 self._payload_converter,
                 trace,
                 unique_instance_id=unique_instance_id,
-                app_id=app_id,
+                app_id=await self._app(app_id),
             )
             self._logger.info(
                 "Starting new '%s' instance with ID = '%s'.",
@@ -192,7 +194,9 @@ class AsyncTaskHubGrpcClient:
         `fetch_payloads` asks for its input, output and custom status too; `app_id` is the app that it belongs to, if
         that is another than the sidecar's own.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=await self._app(app_id)
+        )
         return decode_state(instance_id, await self._call("GetInstance", request))
 
     async def wait_for_orchestration_start(
@@ -215,7 +219,9 @@ class AsyncTaskHubGrpcClient:
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=await self._app(app_id)
+        )
         wait = calls.Wait(self._logger, instance_id, "start", timeout)
         return decode_state(instance_id, await self._wait("WaitForInstanceStart", request, wait))
 
@@ -239,7 +245,9 @@ class AsyncTaskHubGrpcClient:
         Raises:
             TimeoutError: The time is up.
         """
-        request = _core.encode_get_instance_request(instance_id, fetch_payloads, app_id=app_id)
+        request = _core.encode_get_instance_request(
+            instance_id, fetch_payloads, app_id=await self._app(app_id)
+        )
         wait = calls.Wait(self._logger, instance_id, "complete", timeout)
         response = await self._wait("WaitForInstanceCompletion", request, wait)
         state = decode_state(instance_id, response)
@@ -258,7 +266,7 @@ class AsyncTaskHubGrpcClient:
             calls.text(instance_id, "instance_id"),
             calls.text(event_name, "event_name"),
             calls.encoded(data, self._payload_converter),
-            app_id=app_id,
+            app_id=await self._app(app_id),
         )
         self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
         await self._call("RaiseEvent", request, trace=current())
@@ -280,7 +288,7 @@ class AsyncTaskHubGrpcClient:
             instance_id,
             calls.encoded(output, self._payload_converter),
             recursive=recursive,
-            app_id=app_id,
+            app_id=await self._app(app_id),
         )
         self._logger.info("Terminating instance '%s'.", instance_id)
         await self._call("TerminateInstance", request)
@@ -292,7 +300,8 @@ class AsyncTaskHubGrpcClient:
         """
         self._logger.info("Suspending instance '%s'.", instance_id)
         await self._call(
-            "SuspendInstance", _core.encode_suspend_request(instance_id, app_id=app_id)
+            "SuspendInstance",
+            _core.encode_suspend_request(instance_id, app_id=await self._app(app_id)),
         )
 
     async def resume_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
@@ -301,7 +310,10 @@ class AsyncTaskHubGrpcClient:
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
         self._logger.info("Resuming instance '%s'.", instance_id)
-        await self._call("ResumeInstance", _core.encode_resume_request(instance_id, app_id=app_id))
+        await self._call(
+            "ResumeInstance",
+            _core.encode_resume_request(instance_id, app_id=await self._app(app_id)),
+        )
 
     async def purge_orchestration(
         self,
@@ -323,7 +335,7 @@ class AsyncTaskHubGrpcClient:
             How many were deleted.
         """
         request = _core.encode_purge_instances_request(
-            instance_id, recursive=recursive, force=force or None, app_id=app_id
+            instance_id, recursive=recursive, force=force or None, app_id=await self._app(app_id)
         )
         self._logger.info("Purging instance '%s'.", instance_id)
         deleted, _complete = _core.decode_purge_instances_response(
@@ -373,7 +385,7 @@ class AsyncTaskHubGrpcClient:
             input=calls.encoded(input, self._payload_converter),
             overwrite_input=overwrite_input,
             new_child_instance_id=new_child_instance_id,
-            app_id=app_id,
+            app_id=await self._app(app_id),
         )
         self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
         return _core.decode_rerun_response(await self._call("RerunWorkflowFromEvent", request))
@@ -493,12 +505,29 @@ class AsyncTaskHubGrpcClient:
         """
         new_id = new_instance_id or calls.new_instance_id()
         self._logger.info("Starting instance '%s' again as '%s'.", instance_id, new_id)
-        return await self._run(listing.restart(instance_id, new_id, app_id))
+        return await self._run(listing.restart(instance_id, new_id, await self._app(app_id)))
 
     async def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:
         """All that happened in the current execution of an orchestration, oldest first."""
         request = _core.encode_get_instance_history_request(instance_id)
         return decode_history(await self._call("GetInstanceHistory", request))
+
+    async def _app(self, app_id: str | None) -> str | None:
+        """The app that a call is for, if the sidecar knows of any but its own; which is asked once."""
+        if app_id is not None:
+            if self._runtime is None:
+                try:
+                    metadata = await self._call(apps.METADATA, b"", apps.TIMEOUT)
+                    self._runtime = apps.runtime_of(metadata)
+                except grpc.RpcError as error:
+                    if (
+                        is_connection_failure(error)
+                        or code_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED
+                    ):
+                        return app_id  # the call itself meets the same
+                    self._runtime = apps.Runtime()
+            self._runtime.check(app_id)
+        return app_id
 
     async def _call(
         self,
