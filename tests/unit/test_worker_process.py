@@ -85,6 +85,14 @@ class Program:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "slow began\n"
 
+    def says(self, text: str) -> None:
+        """Read what it prints up to a line with this text."""
+        assert self.process.stdout is not None
+        printed = []
+        while text not in (line := self.process.stdout.readline()):
+            assert line, f"it has ended without saying {text!r}, but {printed}"
+            printed.append(line)
+
     def ends(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=SOON)
         return self.process.returncode, errors
@@ -130,18 +138,69 @@ def test_a_program_serves_until_a_signal_which_lets_what_runs_end(
     assert "Exception ignored" not in errors
 
 
+LINES_TO_STDOUT = """
+handler = logging.StreamHandler(sys.stdout)
+logging.getLogger("durabletask.worker").addHandler(handler)
+logging.getLogger("durabletask.worker").setLevel(logging.INFO)
+"""
+
+
 @pytest.mark.parametrize("ending", ["start", "run", "serve"])
 def test_a_second_signal_ends_the_process_at_once(ending: str) -> None:
-    with program(ENDINGS[ending]) as running:
-        running.begin_slow(60)
+    with program(LINES_TO_STDOUT + ENDINGS[ending]) as running:
+        if ending == "start":
+            running.says("its worker goes on until")
+        running.sidecar.send(activity_item("slow", "60"))
+        running.says("slow began")
         running.process.send_signal(signal.SIGTERM)
+        # Two signals of a kind, of which the first waits to be taken, are one.
+        running.says("topping")
         running.sidecar.send(activity_item("echo"))  # not begun any more
-        time.sleep(0.5)  # nothing outside shows that the first signal has been taken
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
         code, errors = running.ends()
         assert time.monotonic() - began < 5
     assert code == -signal.SIGTERM, errors
+
+
+ENDLESS = """
+import atexit
+from durabletask._worker import last_threads
+last_threads.PATIENCE = 0.3
+atexit.register(print, "cleaned up", flush=True)
+threading.Thread(target=threading.Event().wait, name="endless").start()
+"""
+
+
+@pytest.mark.parametrize("ending", list(ENDINGS))
+def test_a_thread_that_goes_on_does_not_keep_the_program_after_sigterm(ending: str) -> None:
+    with program(ENDLESS + ENDINGS[ending]) as running:
+        running.echoes()
+        if ending == "on another thread":
+            running.says("SIGTERM is taken")
+        running.begin_slow(0.5)
+        running.process.terminate()
+        _, response = running.sidecar.completion()
+        assert wire.string(response, 3, 1) == '"slow ended"'
+        output, errors = running.process.communicate(timeout=SOON)
+    assert running.process.returncode == 0, errors
+    assert "SIGTERM: the program ends now, although 1 of its threads go on: endless." in errors
+    assert "cleaned up\n" in output
+    assert "Exception ignored" not in errors
+
+
+def test_what_would_end_soon_may_and_executors_are_no_threads_that_go_on() -> None:
+    ending = (
+        "import concurrent.futures\nconcurrent.futures.ThreadPoolExecutor(1).submit(print).result()\n"
+        "threading.Thread(target=lambda: (time.sleep(1), print('ended by itself', flush=True))).start()\n"
+    )
+    with program(ending + ENDINGS["start"]) as running:
+        running.echoes()
+        running.process.terminate()
+        output, errors = running.process.communicate(timeout=SOON)
+    assert running.process.returncode == 0, errors
+    assert "ended by itself" in output
+    assert "go on" not in errors
 
 
 def test_run_says_by_its_exit_code_that_something_was_left_running() -> None:

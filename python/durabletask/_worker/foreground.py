@@ -35,12 +35,28 @@ async def serve(worker: TaskHubGrpcWorker) -> int:
     with _until(worker, lambda: loop.call_soon_threadsafe(woken.set)) as say:
         current = worker._begin()
         try:
-            await woken.wait()
+            await _wait_for(woken)
         finally:
             say()
             # Activities may run on this very loop, which therefore goes on.
             ended = await asyncio.shield(asyncio.to_thread(worker._end, current))
     return 0 if ended else 1
+
+
+async def _wait_for(woken: asyncio.Event) -> None:
+    """Wait, and have the loop look up now and then: a signal that comes just before it waits does not wake it."""
+    loop = asyncio.get_running_loop()
+    tick: asyncio.TimerHandle
+
+    def look_up() -> None:
+        nonlocal tick
+        tick = loop.call_later(process.LOOK_UP, look_up)
+
+    look_up()
+    try:
+        await woken.wait()
+    finally:
+        tick.cancel()
 
 
 @contextlib.contextmanager
@@ -55,6 +71,7 @@ def _until(worker: TaskHubGrpcWorker, wake: Callable[[], object]) -> Iterator[Ca
         if signals:
             process.die(signum)
         signals.append(signum)
+        process.ended_by(signum)
         wake()
 
     def say() -> None:

@@ -15,9 +15,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from durabletask._worker.last_threads import Watch
+
 # How long, in seconds, a wait lasts that signals are to interrupt. One that comes just before a wait does not, and on
 # Windows none does.
-_WAIT = 0.5
+LOOK_UP = 0.5
 
 
 # Python 3.12.0 and 3.12.1 start no threads once the main thread has ended.
@@ -43,6 +45,9 @@ class _State:
         # Woken without a lock: it may be a signal handler that stops the last worker.
         self.left: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ending = False
+        # The signal that ended, or is to end, all workers.
+        self.signal: int | None = None
+        self.last_threads = Watch()
         self.logger = logging.getLogger("durabletask.worker")
 
 
@@ -64,6 +69,8 @@ def enter(resident: Resident, logger: logging.Logger) -> None:
         _state.logger = logger
         _state.keeping[id(resident)] = resident
         _take_sigterm()
+        if NO_THREADS_AFTER_MAIN:
+            _state.last_threads.prepare()
 
 
 def leave(resident: Resident) -> None:
@@ -157,7 +164,13 @@ def _on_sigterm(signum: int, _frame: Any) -> None:
     if not _state.keeping or _state.ending:
         die(signum)
     _state.ending = True
+    ended_by(signum)
     raise SystemExit(0)
+
+
+def ended_by(signum: int) -> None:
+    """A signal ends the program's workers: when they have drained, the program ends, whatever threads it has."""
+    _state.signal = signum
 
 
 def die(signum: int) -> None:
@@ -179,11 +192,16 @@ def _serve_on() -> None:
         return
     try:
         _wait_for_the_end()
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
+        _state.ending = True
+        ended_by(signal.SIGINT)
+    except SystemExit:
         _state.ending = True
     with stop_signals(die):
         for resident in list(_state.keeping.values()):
             resident.stop()
+    if _state.signal is not None:
+        _state.last_threads.arm(_state.signal, _state.logger)
 
 
 def _wait_for_the_end() -> None:
@@ -208,7 +226,7 @@ def wait_for(wakes: queue.SimpleQueue[Any]) -> None:
     """Wait until something is put into a queue, as signal handlers may do without a lock."""
     while True:
         with contextlib.suppress(queue.Empty):
-            wakes.get(timeout=_WAIT)
+            wakes.get(timeout=LOOK_UP)
             return
 
 
