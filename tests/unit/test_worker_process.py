@@ -163,6 +163,39 @@ def test_a_second_signal_ends_the_process_at_once(ending: str) -> None:
     assert code == -signal.SIGTERM, errors
 
 
+SERVER = """
+import contextlib, uvicorn
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    serving = asyncio.create_task(worker.serve())
+    yield
+    print("server ends", flush=True)
+    await serving
+
+async def app(scope, receive, send):
+    async with lifespan(app):
+        assert (await receive())["type"] == "lifespan.startup"
+        await send({"type": "lifespan.startup.complete"})
+        assert (await receive())["type"] == "lifespan.shutdown"
+    await send({"type": "lifespan.shutdown.complete"})
+
+uvicorn.run(app, port=0, log_level="warning")
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_serve_inside_a_server_lets_the_server_end_too(signum: signal.Signals) -> None:
+    with program(SERVER) as running:
+        running.begin_slow(0.5)
+        running.process.send_signal(signum)
+        _, response = running.sidecar.completion()
+        assert wire.string(response, 3, 1) == '"slow ended"'
+        output, errors = running.process.communicate(timeout=SOON)
+    assert running.process.returncode in (0, -signum), errors  # the signal that it has obeyed
+    assert "server ends" in output
+
+
 ENDLESS = """
 import atexit
 from durabletask._worker import last_threads

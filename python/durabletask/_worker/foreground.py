@@ -32,7 +32,7 @@ async def serve(worker: TaskHubGrpcWorker) -> int:
     """What `TaskHubGrpcWorker.serve` does."""
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
-    with _until(worker, lambda: loop.call_soon_threadsafe(woken.set)) as say:
+    with _until(worker, lambda: loop.call_soon_threadsafe(woken.set), shared=True) as say:
         current = worker._begin()
         try:
             await _wait_for(woken)
@@ -60,9 +60,12 @@ async def _wait_for(woken: asyncio.Event) -> None:
 
 
 @contextlib.contextmanager
-def _until(worker: TaskHubGrpcWorker, wake: Callable[[], object]) -> Iterator[Callable[[], None]]:
+def _until(
+    worker: TaskHubGrpcWorker, wake: Callable[[], object], *, shared: bool = False
+) -> Iterator[Callable[[], None]]:
     """Have `wake` called by the first signal, and when the worker has been stopped; a second signal ends the process.
 
+    `shared`: a server in the same event loop (uvicorn) hears of signals, too, through the handlers that it has set.
     Yields what says in the log that a signal came, if one did.
     """
     signals: list[int] = []
@@ -82,7 +85,7 @@ def _until(worker: TaskHubGrpcWorker, wake: Callable[[], object]) -> Iterator[Ca
                 worker._settings.stop_timeout,
             )
 
-    with process.stop_signals(on_signal):
+    with process.stop_signals(on_signal, shared=shared):
         worker._watchers.append(wake)
         try:
             yield say

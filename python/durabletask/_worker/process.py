@@ -233,14 +233,32 @@ def wait_for(wakes: queue.SimpleQueue[Any]) -> None:
 # Programs that hand the main thread to a worker
 
 
+def _is_the_program_s(handler: Any) -> bool:
+    """Whether a handler is one of its own, and not what Python or asyncio has there for all programs."""
+    if not callable(handler) or handler in (signal.default_int_handler, _on_sigterm):
+        return False
+    inner = getattr(handler, "func", handler)  # a partial
+    return getattr(inner, "__module__", None) != "asyncio.runners"
+
+
 @contextlib.contextmanager
-def stop_signals(handler: Any) -> Iterator[bool]:
-    """Have `handler(signum)` called on SIGINT and SIGTERM; yields whether it is: only the main thread can have that."""
+def stop_signals(handler: Any, *, shared: bool = False) -> Iterator[bool]:
+    """Have `handler(signum)` called on SIGINT and SIGTERM; yields whether it is: only the main thread can have that.
+
+    `shared`: before it, the handler that the program had set is called too.
+    """
     before: dict[signal.Signals, Any] = {}
+
+    def on_signal(signum: int, frame: Any) -> None:
+        found = before.get(signal.Signals(signum))
+        if shared and _is_the_program_s(found):
+            found(signum, frame)
+        handler(signum)
+
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(ValueError):
-                before[signum] = signal.signal(signum, lambda signum, _frame: handler(signum))
+                before[signum] = signal.signal(signum, on_signal)
     try:
         yield bool(before)
     finally:
