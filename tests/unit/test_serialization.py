@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NamedTuple, NewType
 from uuid import UUID
 
 import pydantic
+import pydantic_core
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -204,19 +206,21 @@ def test_other_spellings_are_read() -> None:
 @pytest.mark.parametrize(
     ("value", "hint", "message"),
     [
-        ("soon", datetime, "expected a datetime in ISO 8601, found str 'soon'"),
-        ([ID, 7], list[UUID], r"\[1\]: expected a UUID, found int 7"),
+        ("soon", datetime, "expected a datetime in ISO 8601, found str$"),
+        ([ID, 7], list[UUID], r"\[1\]: expected a UUID, found int$"),
         (True, Decimal, "expected a decimal number, found bool"),
-        ("blue", Color, "expected a value of Color, found str 'blue'"),
-        ({"count": 1}, Line, r"the field 'id' of Line is missing, found \['count'\]"),
+        ("blue", Color, "expected a value of Color, found str$"),
+        ({"count": 1}, Line, "the field 'id' of Line is missing$"),
         ({"lines": [{"id": 1}], "color": "red"}, Order, r"Order.lines: \[0\]: Line.id: expected"),
-        ("x", Line, "expected an object with the fields of Line, found str 'x'"),
+        ("x", Line, "expected an object with the fields of Line, found str$"),
         ({}, Point, r"the fields \['x'\] of Point are missing"),
-        ([1], tuple[int, int], "expected 2 items"),
-        ("x" * 200, set[int], r"expected a list, found str 'x+\.\.\."),
+        ([1], tuple[int, int], "expected 2 items, found list of 1$"),
+        ("x" * 200, set[int], "expected a list, found str$"),
         ([[1]], set[Any], "unhashable type"),
         ("x", UUID | datetime, "expected a UUID.*; or expected a datetime"),
         ("%", bytes, "expected base64"),
+        ({"4111": "x"}, dict[str, UUID], "value 1: expected a UUID, found str$"),
+        ({"4111": 1}, dict[UUID, int], "key 1: expected a UUID, found str$"),
     ],
     ids=str,
 )
@@ -228,6 +232,52 @@ def test_what_does_not_fit_is_named_with_its_place(value: Any, hint: Any, messag
 def test_a_model_s_validation_error_is_its_own() -> None:
     with pytest.raises(pydantic.ValidationError, match="due"):
         convert({"id": ID}, Model)
+
+
+class Checked(pydantic.BaseModel):
+    number: int
+    code: str
+    card: str
+
+    @pydantic.field_validator("code")
+    @classmethod
+    def _refuse(cls, code: str) -> str:
+        raise ValueError("no such code")
+
+    @pydantic.field_validator("card")
+    @classmethod
+    def _refuse_card(cls, card: str) -> str:
+        raise pydantic_core.PydanticCustomError("card", "no such {thing}", {"thing": "card"})
+
+
+SECRET = "4556-7375"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ({"number": SECRET, "code": SECRET, "card": SECRET}, Checked),
+        ({"number": SECRET, "code": SECRET, "card": SECRET}, Checked | UUID),
+        ({SECRET: SECRET}, dict[str, UUID]),
+        ({SECRET: SECRET}, Line),
+        ({SECRET: SECRET}, Point),
+        ([SECRET], list[Color]),
+        ({"id": SECRET}, Line),
+        (SECRET, UUID | datetime),
+    ],
+    ids=str,
+)
+def test_errors_tell_nothing_of_payloads(value: Any, hint: Any) -> None:
+    with pytest.raises((PayloadTypeError, pydantic.ValidationError)) as raised:
+        convert(value, hint)
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+    if hint is Checked:
+        kinds = [(error["loc"], error["type"], error["msg"]) for error in raised.value.errors()]  # type: ignore[union-attr]
+        assert kinds == [
+            (("number",), "int_parsing", kinds[0][2]),
+            (("code",), "value_error", "Value error, no such code"),
+            (("card",), "card", "no such card"),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,18 @@ from types import SimpleNamespace
 from typing import Any, Union
 from uuid import UUID
 
+from durabletask._payloads.models import model
 from durabletask._payloads.write import AUTO_SERIALIZED, is_pydantic_model, to_json
 
 Reader = Callable[[Any], Any]
 
 
 class PayloadTypeError(TypeError):
-    """A payload is not what the annotation says that is to receive it."""
+    """A payload is not what the annotation says that is to receive it.
+
+    Its text says where, what was expected, and of what type it is, but nothing of the payload itself: failures are
+    logged, and payloads are not.
+    """
 
 
 # What `json.loads` does in the end. Looking for the space around small values takes it longer than reading them.
@@ -68,9 +73,8 @@ def restored(fields: dict[str, Any]) -> Any:
 
 
 def _misfit(expected: str, value: Any) -> PayloadTypeError:
-    text = repr(value)
-    text = text if len(text) <= 80 else f"{text[:77]}..."
-    return PayloadTypeError(f"expected {expected}, found {type(value).__name__} {text}")
+    count = f" of {len(value)}" if isinstance(value, (list, tuple, dict)) else ""
+    return PayloadTypeError(f"expected {expected}, found {type(value).__name__}{count}")
 
 
 def reader_of(hint: Any) -> Reader | None:
@@ -153,7 +157,7 @@ def _reader_of_class(kind: type) -> Reader | None:
         # Those without members are there to be derived from; nothing is known of their values.
         return functools.partial(_member, kind) if kind.__members__ else None
     if is_pydantic_model(kind):
-        return functools.partial(_model, kind)
+        return functools.partial(model, kind)
     if dataclasses.is_dataclass(kind):
         return functools.partial(_dataclass, kind)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -275,9 +279,10 @@ def _mapping(key_hint: Any, value_hint: Any) -> Reader | None:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _misfit("an object", value)
+        # Numbers, since keys are of the payload, too.
         return {
-            _within("key", read_key, key): _within(f"[{key!r}]", read_value, item)
-            for key, item in value.items()
+            _within(f"key {number}", read_key, key): _within(f"value {number}", read_value, item)
+            for number, (key, item) in enumerate(value.items(), 1)
         }
 
     return read
@@ -336,9 +341,7 @@ def _dataclass(kind: Any, value: Any) -> Any:
             and field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING
         ):
-            raise PayloadTypeError(
-                f"the field '{field.name}' of {kind.__name__} is missing, found {sorted(given)}"
-            )
+            raise PayloadTypeError(f"the field '{field.name}' of {kind.__name__} is missing")
     made = kind(**arguments)
     for name, item in others.items():
         object.__setattr__(made, name, item)  # frozen ones, too
@@ -355,9 +358,7 @@ def _named_tuple(kind: Any, value: Any) -> Any:
         given = dict(zip(kind._fields, value, strict=False))
     missing = [name for name in kind._fields if name not in given | kind._field_defaults]
     if missing:
-        raise PayloadTypeError(
-            f"the fields {missing} of {kind.__name__} are missing, found {sorted(given)}"
-        )
+        raise PayloadTypeError(f"the fields {missing} of {kind.__name__} are missing")
     hints = _field_hints(kind)
     return kind(
         **{
@@ -366,24 +367,6 @@ def _named_tuple(kind: Any, value: Any) -> Any:
             if name in given
         }
     )
-
-
-def _model(kind: Any, value: Any) -> Any:
-    if isinstance(value, kind):
-        return value
-    # As JSON, so that strict models take what JSON has no other form for.
-    return kind.model_validate_json(to_json(_plain(value)))
-
-
-def _plain(value: Any) -> Any:
-    """The value with dicts in the place of namespaces, whose marker a model might refuse."""
-    if isinstance(value, SimpleNamespace):
-        value = vars(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
 
 
 @functools.lru_cache(maxsize=512)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from durabletask._payloads.undeclared import undeclared_reader_of
 
 if TYPE_CHECKING:
     from durabletask.payloads import PayloadConverter
+
+_logger = logging.getLogger("durabletask.worker")
 
 # How many functions are remembered; few programs register more.
 _REMEMBERED = 4096
@@ -58,14 +61,23 @@ class Inputs:
 
 def fitted(reader: Reader, fn: Any, value: Any) -> Any:
     """The value as what the function expects."""
+    name = getattr(fn, "__name__", type(fn).__name__)
     try:
         return reader(value)
     except PayloadTypeError as error:
-        name = getattr(fn, "__name__", type(fn).__name__)
+        _tell(name, value)
         raise PayloadTypeError(
             f"The input of '{name}' does not fit its annotation: {error}. Send what the annotation "
             "says, or annotate the parameter with Any to receive it as JSON has it."
         ) from None
+    except ValueError:  # pydantic's
+        _tell(name, value)
+        raise
+
+
+def _tell(name: str, value: Any) -> None:
+    """Log the payload that does not fit, which no other line does."""
+    _logger.debug("The input of '%s' that does not fit its annotation is %.500r", name, value)
 
 
 def input_hint(fn: Any) -> Any:
