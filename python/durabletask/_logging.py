@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     _TextHandler = logging.StreamHandler[TextIO]
@@ -88,3 +89,51 @@ def _joined(name_suffix: str) -> logging.Logger:
         old.parent = top
         logger.parent = old
     return logger
+
+
+class GuardedLogger(logging.Logger):
+    """Passes everything on to another logger; what that raises goes to standard error.
+
+    Handlers catch errors of their own; filters, and handlers that override `handle`, do not. A turn or an activity
+    that has done its work, or a call of a client, must not fail for a line about it.
+    """
+
+    def __init__(self, inner: logging.Logger):
+        """`inner` decides on levels, filters and handlers."""
+        super().__init__(inner.name)
+        self._inner = inner
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
+        """Whether the other logger wants lines of a level."""
+        return self._inner.isEnabledFor(level)
+
+    def makeRecord(  # noqa: N802 - the name is logging's
+        self,
+        name: str,
+        level: int,
+        fn: str,
+        lno: int,
+        msg: object,
+        args: Any,
+        exc_info: Any,
+        func: str | None = None,
+        extra: Mapping[str, object] | None = None,
+        sinfo: str | None = None,
+    ) -> logging.LogRecord:
+        """Make a record; of fields that the program's own record factory has set, the program's stay."""
+        record = super().makeRecord(name, level, fn, lno, msg, args, exc_info, func, None, sinfo)
+        for field, value in (extra or {}).items():
+            record.__dict__.setdefault(field, value)
+        return record
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hand a record to the other logger."""
+        try:
+            self._inner.handle(record)
+        except Exception:
+            with contextlib.suppress(Exception):  # exceptions that can not even be printed
+                _REPORTER.handleError(record)
+
+
+# Says what went wrong, and with which line, as `logging` does for its own handlers, if it is to (`raiseExceptions`).
+_REPORTER = logging.NullHandler()

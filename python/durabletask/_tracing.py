@@ -17,7 +17,10 @@ from typing import Any, ClassVar, NamedTuple
 
 _MODULE = "opentelemetry.trace"
 
-_logger = logging.getLogger("durabletask.tracing")
+
+def _logger() -> logging.Logger:
+    # Not made on import: `logging.config` disables loggers that exist before it.
+    return logging.getLogger("durabletask.tracing")
 
 
 class TraceContext(NamedTuple):
@@ -110,7 +113,7 @@ class Guard:
             return False
         level = logging.DEBUG if self._doing in Guard._said else logging.WARNING
         Guard._said.add(self._doing)
-        _logger.log(
+        _logger().log(
             level, "OpenTelemetry failed at %s; going on without.", self._doing, exc_info=error
         )
         return True
@@ -131,7 +134,7 @@ def telemetry(*, importing: bool = False) -> Telemetry | None:
                 except ImportError:
                     return None
                 except Exception:
-                    _logger.debug("OpenTelemetry can not be imported", exc_info=True)
+                    _logger().debug("OpenTelemetry can not be imported", exc_info=True)
                     return None
     return _telemetry
 

@@ -15,6 +15,7 @@ import grpc
 from durabletask import _core, task
 from durabletask._client import apps, calls, listing
 from durabletask._interceptors import adapted
+from durabletask._logging import GuardedLogger
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,
@@ -98,7 +99,7 @@ class TaskHubGrpcClient:
         if pairs := with_api_token(metadata):
             chain.append(DefaultClientInterceptorImpl(pairs))
         self._channel = open_channel(host_address, secure_channel, chain or None, channel_options)
-        self._logger = shared.get_logger("client", log_handler, log_formatter)
+        self._logger = GuardedLogger(shared.get_logger("client", log_handler, log_formatter))
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
@@ -269,7 +270,12 @@ class TaskHubGrpcClient:
             calls.encoded(data, self._payload_converter),
             app_id=self._app(app_id),
         )
-        self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
+        self._logger.info(
+            "Raising event '%s' for instance '%s'.",
+            event_name,
+            instance_id,
+            extra={"instance_id": instance_id},
+        )
         self._call("RaiseEvent", request, trace=current())
 
     def terminate_orchestration(
@@ -291,7 +297,9 @@ class TaskHubGrpcClient:
             recursive=recursive,
             app_id=self._app(app_id),
         )
-        self._logger.info("Terminating instance '%s'.", instance_id)
+        self._logger.info(
+            "Terminating instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         self._call("TerminateInstance", request)
 
     def suspend_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
@@ -299,7 +307,9 @@ class TaskHubGrpcClient:
 
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
-        self._logger.info("Suspending instance '%s'.", instance_id)
+        self._logger.info(
+            "Suspending instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         self._call(
             "SuspendInstance", _core.encode_suspend_request(instance_id, app_id=self._app(app_id))
         )
@@ -309,7 +319,9 @@ class TaskHubGrpcClient:
 
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
-        self._logger.info("Resuming instance '%s'.", instance_id)
+        self._logger.info(
+            "Resuming instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         self._call(
             "ResumeInstance", _core.encode_resume_request(instance_id, app_id=self._app(app_id))
         )
@@ -336,7 +348,7 @@ class TaskHubGrpcClient:
         request = _core.encode_purge_instances_request(
             instance_id, recursive=recursive, force=force or None, app_id=self._app(app_id)
         )
-        self._logger.info("Purging instance '%s'.", instance_id)
+        self._logger.info("Purging instance '%s'.", instance_id, extra={"instance_id": instance_id})
         deleted, _complete = _core.decode_purge_instances_response(
             self._call("PurgeInstances", request)
         )
@@ -386,7 +398,12 @@ class TaskHubGrpcClient:
             new_child_instance_id=new_child_instance_id,
             app_id=self._app(app_id),
         )
-        self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
+        self._logger.info(
+            "Running instance '%s' again from event %d.",
+            instance_id,
+            event_id,
+            extra={"instance_id": instance_id},
+        )
         return _core.decode_rerun_response(self._call("RerunWorkflowFromEvent", request))
 
     def list_instance_ids(
@@ -501,7 +518,12 @@ class TaskHubGrpcClient:
             grpc.RpcError: ALREADY_EXISTS: an orchestration with the new id is running.
         """
         new_id = new_instance_id or calls.new_instance_id()
-        self._logger.info("Starting instance '%s' again as '%s'.", instance_id, new_id)
+        self._logger.info(
+            "Starting instance '%s' again as '%s'.",
+            instance_id,
+            new_id,
+            extra={"instance_id": instance_id},
+        )
         return self._run(listing.restart(instance_id, new_id, self._app(app_id)))
 
     def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:

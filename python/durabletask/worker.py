@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from durabletask import _core, task
 from durabletask._interceptors import adapted
+from durabletask._logging import GuardedLogger
 from durabletask._tracing import telemetry
 from durabletask._transport import with_api_token
 from durabletask._worker import foreground, process
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.connection import offer_of
 from durabletask._worker.dispatcher import Dispatcher
-from durabletask._worker.logs import GuardedLogger
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.metrics import METRICS, Source
 from durabletask._worker.options import (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from durabletask import task
 from durabletask._states import decode_state
+from durabletask._worker.failures import failure_chain
 from durabletask.client import OrchestrationFailedError
 from durabletask.replay import Replayer
 from durabletask.worker import ReplayCacheOptions
@@ -229,3 +231,50 @@ def test_code_that_fails_anew_reports_the_status_it_has_set() -> None:
     response = play(history, caller)
     assert failure(response).errorType == "ValueError"
     assert response.customStatus.value == "last words"
+
+
+def raising(error: Exception) -> Iterator[Any]:
+    """Raises it where a generator is asked for."""
+    if error:
+        raise error
+    yield
+
+
+def test_causes_that_go_in_a_circle_are_told_once() -> None:
+    def circle(ctx: Any, _: Any) -> Any:
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        yield from raising(first)
+
+    details = failure(play(History("circle").turn(), circle))
+    assert details.errorMessage == "first"
+    assert details.innerFailure.errorMessage == "second"
+    assert not details.innerFailure.HasField("innerFailure")
+
+
+def test_texts_that_are_none_are_told_as_activities_tell_them() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise LookupError("no text")
+
+    def silent(ctx: Any, _: Any) -> Any:
+        yield from raising(Silent())
+
+    def odd(ctx: Any, _: Any) -> Any:
+        yield from raising(ValueError("a\ud800b"))
+
+    for orchestrator, text in (
+        (silent, "<str() of the exception raised LookupError>"),
+        (odd, "a?b"),
+    ):
+        told = failure(play(History(orchestrator.__name__).turn(), orchestrator))
+        assert told.errorMessage == text
+        error = Silent() if orchestrator is silent else ValueError("a\ud800b")
+        assert failure_chain(error)[0][1] == text, "an activity that raises the same"
+
+
+def test_an_exception_that_hides_where_it_was_raised_is_told_all_the_same() -> None:
+    class Hidden(Exception):
+        __traceback__ = property(lambda self: 1 / 0)
+
+    assert failure_chain(Hidden("x")) == [("Hidden", "x", "", False)]

@@ -104,7 +104,12 @@ def test_another_app_is_refused_where_dapr_would_mean_its_own(
     sidecar.handlers["GetMetadata"] = lambda *_: dapr("1.18.3")
     method, args, theirs, _ = call
     went_out: list[bytes] = []
-    sidecar.handlers[theirs] = lambda request, _: went_out.append(request) or b""
+
+    def answer(request: bytes, _: Any) -> bytes:
+        went_out.append(request)
+        return b""
+
+    sidecar.handlers[theirs] = answer
     with pytest.raises(
         NotImplementedError, match=r"app_id='other' needs .*1\.19 .*is 1\.18\.3.*'own'"
     ):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import grpc
 import pytest
 
+from durabletask._logging import GuardedLogger
 from durabletask.client import TaskHubGrpcClient
 from durabletask.internal.shared import get_logger
 from durabletask.worker import TaskHubGrpcWorker
@@ -23,7 +28,7 @@ def unconfigured() -> Iterator[None]:
 
     A handler that is given to a worker stays with the logger that all workers of the process have.
     """
-    loggers = [logging.root]
+    loggers: list[logging.Logger] = [logging.root]
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("durabletask"):
             loggers.append(logging.getLogger(name))
@@ -201,3 +206,59 @@ def test_workers_and_clients_say_nothing_twice(capsys: pytest.CaptureFixture[str
     # Workers of other tests may still be on their way out.
     lines = [line for line in capsys.readouterr().err.splitlines() if "once" in line]
     assert sorted(lines) == ["WARNING:durabletask.client:once", "WARNING:durabletask.worker:once"]
+
+
+class _Fields(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@unconfigured()
+def test_a_record_factory_of_the_program_keeps_its_own_fields(suffix: str) -> None:
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        if record.name.endswith(suffix):
+            record.instance_id = "the program's"
+        return record
+
+    handler = _Fields()
+    logger = GuardedLogger(get_logger(suffix, handler))
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(factory)
+    try:
+        logger.warning("here", extra={"instance_id": "ours", "task_id": 7})
+    finally:
+        logging.setLogRecordFactory(before)
+    (record,) = handler.records
+    assert (record.__dict__["instance_id"], record.__dict__["task_id"]) == ("the program's", 7)
+
+
+@unconfigured()
+def test_calls_of_a_client_do_not_fail_for_a_line_about_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Broken(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise OSError("the disk of logs is full")
+
+    client = TaskHubGrpcClient(host_address="127.0.0.1:1", log_handler=Broken())
+    logging.getLogger("durabletask.client").setLevel(logging.INFO)
+    with pytest.raises(grpc.RpcError):
+        client.terminate_orchestration("nobody")
+    client.close()
+    assert "the disk of logs is full" in capsys.readouterr().err
+
+
+def test_importing_makes_no_logger_that_a_configuration_would_switch_off() -> None:
+    program = (
+        "import logging, durabletask.worker, durabletask.client, durabletask.aio.client\n"
+        "print([name for name in logging.root.manager.loggerDict if name.startswith('durabletask')])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert output.stdout == "[]\n"

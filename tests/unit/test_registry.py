@@ -48,6 +48,28 @@ def test_wrong_registrations_are_refused(registry: worker._Registry) -> None:
         registry.add_activity(lambda ctx, _: None)
 
 
+@pytest.mark.parametrize("wrong", [5, b"x", ("a", "b")])
+def test_names_and_versions_that_are_no_text_are_refused(
+    registry: worker._Registry, wrong: Any
+) -> None:
+    with pytest.raises(TypeError, match="is a str, found"):
+        registry.add_orchestrator(orchestrate, name=wrong)
+    with pytest.raises(TypeError, match="is a str, found"):
+        registry.add_orchestrator(orchestrate, version_name=wrong)
+    with pytest.raises(TypeError, match="is a str, found"):
+        registry.add_activity(act, name=wrong)
+    assert registry.offer() == ([], [])
+
+
+def test_names_and_versions_that_nobody_can_ask_for_are_refused(
+    registry: worker._Registry,
+) -> None:
+    with pytest.raises(ValueError, match="non-empty orchestrator version"):
+        registry.add_orchestrator(orchestrate, version_name="", is_latest=True)
+    with pytest.raises(ValueError, match="can not be written as UTF-8"):
+        registry.add_activity(act, name="a\ud800")
+
+
 def test_a_name_is_taken_once(registry: worker._Registry) -> None:
     registry.add_named_orchestrator("x", orchestrate)
     registry.add_named_activity("x", act)

@@ -272,7 +272,8 @@ def test_errors_tell_nothing_of_payloads(value: Any, hint: Any) -> None:
         convert(value, hint)
     assert SECRET not in "".join(traceback.format_exception(raised.value))
     if hint is Checked:
-        kinds = [(error["loc"], error["type"], error["msg"]) for error in raised.value.errors()]  # type: ignore[union-attr]
+        assert isinstance(raised.value, pydantic.ValidationError)
+        kinds = [(error["loc"], error["type"], error["msg"]) for error in raised.value.errors()]
         assert kinds == [
             (("number",), "int_parsing", kinds[0][2]),
             (("code",), "value_error", "Value error, no such code"),

@@ -41,6 +41,25 @@ def test_a_lane_runs_as_many_items_as_its_limit_and_parks_the_rest_in_order() ->
     assert intake.wait_idle(0) == 2
 
 
+def test_thousands_of_items_that_end_in_their_start_are_gone_through() -> None:
+    started: list[int] = []
+
+    def start(item: int) -> None:
+        started.append(item)
+        if item:
+            intake.done(lane)
+
+    intake = Intake(1_000_000_000)
+    lane = intake.add_lane(1, start)
+    for item in range(20_000):
+        intake.admit(lane, item, 1)
+    intake.done(lane)
+    assert started == list(range(20_000))
+    assert intake.wait_idle(0) == 0
+    assert intake.admit(lane, 1, 1), "the lane is free again"
+    assert started[-1] == 1
+
+
 def test_a_full_lane_does_not_hold_back_the_other() -> None:
     started: list[str] = []
     intake = Intake(1_000_000)

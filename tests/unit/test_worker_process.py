@@ -88,7 +88,7 @@ class Program:
     def says(self, text: str) -> None:
         """Read what it prints up to a line with this text."""
         assert self.process.stdout is not None
-        printed = []
+        printed: list[str] = []
         while text not in (line := self.process.stdout.readline()):
             assert line, f"it has ended without saying {text!r}, but {printed}"
             printed.append(line)

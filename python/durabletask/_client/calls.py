@@ -116,7 +116,8 @@ class Wait:
         self._first = timeout or None
         self._delays: Iterator[float] | None = None
         span = f"up to {timeout}s" if timeout else "indefinitely"
-        logger.info("Waiting %s for instance '%s' to %s.", span, instance_id, goal)
+        fields = {"instance_id": instance_id}
+        logger.info("Waiting %s for instance '%s' to %s.", span, instance_id, goal, extra=fields)
 
     @property
     def call_timeout(self) -> float:
@@ -153,6 +154,7 @@ class Wait:
                 self._instance_id,
                 self._goal,
                 describe(error),
+                extra={"instance_id": self._instance_id},
             )
             self._delays = backoff_delays(0.1, 5.0)
         delay = next(self._delays)
@@ -163,14 +165,16 @@ def log_outcome(logger: logging.Logger, state: OrchestrationState | None) -> Non
     """Tell the log how an orchestration ended."""
     if state is None:
         return
+    fields = {"instance_id": state.instance_id, "orchestration": state.name}
     if state.runtime_status is OrchestrationStatus.FAILED and state.failure_details is not None:
         logger.info(
             "Instance '%s' failed: [%s] %s",
             state.instance_id,
             state.failure_details.error_type,
             state.failure_details.message,
+            extra=fields,
         )
     elif state.runtime_status is OrchestrationStatus.TERMINATED:
-        logger.info("Instance '%s' was terminated.", state.instance_id)
+        logger.info("Instance '%s' was terminated.", state.instance_id, extra=fields)
     elif state.runtime_status is OrchestrationStatus.COMPLETED:
-        logger.info("Instance '%s' completed.", state.instance_id)
+        logger.info("Instance '%s' completed.", state.instance_id, extra=fields)

@@ -55,6 +55,14 @@ def message_of(error: BaseException) -> str:
         return f"<str() of the exception raised {name_of(broken)}>"
 
 
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where an exception was raised."""
+    try:
+        return error.__traceback__
+    except BaseException:
+        return None
+
+
 def _cause(error: BaseException) -> BaseException | None:
     try:
         cause = error.__cause__
@@ -76,7 +84,7 @@ def _contents(error: BaseException) -> Sequence[BaseException]:
 
 def _stack_trace(error: BaseException) -> str:
     """The frames of the user's code; below them, what is in a group, since only the first is told of by itself."""
-    frames = "".join(traceback.format_tb(_of_user(error.__traceback__)))
+    frames = "".join(traceback.format_tb(_of_user(traceback_of(error))))
     inside = _contents(error)
     if not inside:
         return frames

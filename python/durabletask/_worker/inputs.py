@@ -14,8 +14,6 @@ from durabletask._payloads.undeclared import undeclared_reader_of
 if TYPE_CHECKING:
     from durabletask.payloads import PayloadConverter
 
-_logger = logging.getLogger("durabletask.worker")
-
 # How many functions are remembered; few programs register more.
 _REMEMBERED = 4096
 
@@ -77,7 +75,8 @@ def fitted(reader: Reader, fn: Any, value: Any) -> Any:
 
 def _tell(name: str, value: Any) -> None:
     """Log the payload that does not fit, which no other line does."""
-    _logger.debug("The input of '%s' that does not fit its annotation is %.500r", name, value)
+    logger = logging.getLogger("durabletask.worker")
+    logger.debug("The input of '%s' that does not fit its annotation is %.500r", name, value)
 
 
 def input_hint(fn: Any) -> Any:

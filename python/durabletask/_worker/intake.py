@@ -17,11 +17,17 @@ class Lane(Generic[Item]):
     """Items of one kind: `limit` of them run at once, the others are parked in order."""
 
     def __init__(self, limit: int, start: Callable[[Item], None]):
-        """`start` begins an item without blocking; whoever ends it calls `Intake.done`."""
+        """`start` begins an item without blocking; whoever ends it calls `Intake.done`, `start` itself, too."""
         self.limit = limit
         self.start = start
         self.running = 0
         self.parked: deque[tuple[Item, int]] = deque()
+
+
+class _Starting(threading.local):
+    """The lanes of what has ended on this thread while it was being started; None when nothing is."""
+
+    ended: list[Lane[Any]] | None = None
 
 
 class Intake:
@@ -42,6 +48,7 @@ class Intake:
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
         self._closed = False
+        self._starting = _Starting()
 
     def add_lane(self, limit: int, start: Callable[[Item], None]) -> Lane[Item]:
         """Make a lane; before the first item comes."""
@@ -64,20 +71,53 @@ class Intake:
                 self._parked_bytes += size
                 return True
             lane.running += 1
-        lane.start(item)
+        self._start(lane, item)
         return True
 
     def done(self, lane: Lane[Item]) -> None:
         """An item of the lane has ended: the next one starts."""
+        ended = self._starting.ended
+        if (
+            ended is not None
+        ):  # on this thread, while it was being started: `_start` goes on from there
+            ended.append(lane)
+        else:
+            self._start_next([lane])
+
+    def _start(self, lane: Lane[Item], item: Item) -> None:
+        ended: list[Lane[Any]] = []
+        self._starting.ended = ended
+        try:
+            lane.start(item)
+        finally:
+            self._start_next(ended)
+
+    def _start_next(self, ended: list[Lane[Any]]) -> None:
+        """Start what is next where items have ended, and what is next where those have ended in their very start.
+
+        In a loop: they may be thousands, activities that are not registered here.
+        """
+        self._starting.ended = ended
+        try:
+            while ended:
+                lane = ended.pop()
+                item = self._next(lane)
+                if item is not None:
+                    lane.start(item)
+        finally:
+            self._starting.ended = None
+
+    def _next(self, lane: Lane[Item]) -> Item | None:
+        """An item has ended: takes the next from those that are parked, if there is one."""
         with self._lock:
             if self._waiting:
                 self._changed.notify_all()
             if not lane.parked:
                 lane.running -= 1
-                return
+                return None
             item, size = lane.parked.popleft()
             self._parked_bytes -= size
-        lane.start(item)
+            return item
 
     def drop_parked(self) -> int:
         """Forget what is parked, and say how much that was: the sidecar sends it again."""

@@ -33,7 +33,7 @@ class Watch:
         self._armed = threading.Event()
         self._past = threading.Event()
         self._signum = 0
-        self._logger = logging.getLogger("durabletask.worker")
+        self._logger: logging.Logger | None = None
         self._thread: threading.Thread | None = None
 
     def prepare(self) -> None:
@@ -65,6 +65,7 @@ class Watch:
         if self._past.wait(PATIENCE):
             return
         names = [thread.name for thread in _lasting()]
+        assert self._logger is not None, "armed with one"
         self._logger.warning(
             "%s: the program ends now, although %d of its threads go on: %s%s. Threads that need not come to an end "
             "are daemons (daemon=True).",

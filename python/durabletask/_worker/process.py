@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -48,7 +49,11 @@ class _State:
         # The signal that ended, or is to end, all workers.
         self.signal: int | None = None
         self.last_threads = Watch()
-        self.logger = logging.getLogger("durabletask.worker")
+
+    @functools.cached_property
+    def logger(self) -> logging.Logger:
+        """That of the last worker. Not made on import: `logging.config` disables what exists before it."""
+        return logging.getLogger("durabletask.worker")
 
 
 _state = _State()
@@ -251,7 +256,7 @@ def stop_signals(handler: Any, *, shared: bool = False) -> Iterator[bool]:
 
     def on_signal(signum: int, frame: Any) -> None:
         found = before.get(signal.Signals(signum))
-        if shared and _is_the_program_s(found):
+        if shared and callable(found) and _is_the_program_s(found):
             found(signum, frame)
         handler(signum)
 

@@ -21,6 +21,23 @@ class ActivityNotRegisteredError(ValueError):
     """The worker was given an activity that it does not have."""
 
 
+def _check_name(kind: str, name: Any, what: str = "name") -> None:
+    """Refuse a name, or a version, that no history could have.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty, or has lone surrogates, which no message can carry.
+    """
+    if name is None or name == "":
+        raise ValueError(f"A non-empty {kind} {what} is required.")
+    if not isinstance(name, str):
+        raise TypeError(f"The {what} of an {kind} is a str, found {name!r} ({type(name).__name__})")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"The {kind} {what} {name!r} can not be written as UTF-8") from None
+
+
 def _check_takes_two(kind: str, name: str, fn: Any) -> None:
     """Refuse a function that could not be called.
 
@@ -84,8 +101,9 @@ class Registry:
 
         New orchestrations run the version that was registered as the latest.
         """
-        if not name:
-            raise ValueError("A non-empty orchestrator name is required.")
+        _check_name("orchestrator", name)
+        if version_name is not None:
+            _check_name("orchestrator", version_name, "version")
         _check_takes_two("orchestrator", name, fn)
         if version_name is None:
             if name in self.orchestrators:
@@ -134,8 +152,7 @@ class Registry:
 
     def add_named_activity(self, name: str, fn: task.Activity[Any, Any]) -> None:
         """Register an activity under a name."""
-        if not name:
-            raise ValueError("A non-empty activity name is required.")
+        _check_name("activity", name)
         _check_takes_two("activity", name, fn)
         if name in self.activities:
             raise ValueError(f"A '{name}' activity already exists.")

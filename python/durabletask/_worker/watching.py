@@ -9,7 +9,7 @@ from typing import Any
 
 from durabletask import _core
 from durabletask._tracing import telemetry
-from durabletask._worker.failures import message_of, name_of
+from durabletask._worker.failures import message_of, name_of, traceback_of
 from durabletask._worker.metrics import METRICS
 from durabletask._worker.tracing import ActivitySpan, activity_span
 
@@ -67,7 +67,7 @@ def log_failure(logger: logging.Logger, item: _core.WorkItem, error: BaseExcepti
             item.task_id,
             name_of(error),
             message_of(error),
-            exc_info=(type(error), error, error.__traceback__),
+            exc_info=(type(error), error, traceback_of(error)),
             extra={
                 "instance_id": item.instance_id,
                 "activity": item.name,

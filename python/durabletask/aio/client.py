@@ -15,6 +15,7 @@ from grpc import aio as grpc_aio
 from durabletask import _core, task
 from durabletask._client import apps, calls, listing
 from durabletask._interceptors import adapted
+from durabletask._logging import GuardedLogger
 from durabletask._states import (
     HistoryEvent,
     InstanceIdPage,
@@ -96,7 +97,7 @@ class AsyncTaskHubGrpcClient:
         )
         self._channel: Any = None
         self._open_channel()
-        self._logger = shared.get_logger("client", log_handler, log_formatter)
+        self._logger = GuardedLogger(shared.get_logger("client", log_handler, log_formatter))
         self._closed = False
         self._payload_converter = payload_converter
         self._methods: dict[str, Any] = {}
@@ -268,7 +269,12 @@ class AsyncTaskHubGrpcClient:
             calls.encoded(data, self._payload_converter),
             app_id=await self._app(app_id),
         )
-        self._logger.info("Raising event '%s' for instance '%s'.", event_name, instance_id)
+        self._logger.info(
+            "Raising event '%s' for instance '%s'.",
+            event_name,
+            instance_id,
+            extra={"instance_id": instance_id},
+        )
         await self._call("RaiseEvent", request, trace=current())
 
     async def terminate_orchestration(
@@ -290,7 +296,9 @@ class AsyncTaskHubGrpcClient:
             recursive=recursive,
             app_id=await self._app(app_id),
         )
-        self._logger.info("Terminating instance '%s'.", instance_id)
+        self._logger.info(
+            "Terminating instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         await self._call("TerminateInstance", request)
 
     async def suspend_orchestration(self, instance_id: str, *, app_id: str | None = None) -> None:
@@ -298,7 +306,9 @@ class AsyncTaskHubGrpcClient:
 
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
-        self._logger.info("Suspending instance '%s'.", instance_id)
+        self._logger.info(
+            "Suspending instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         await self._call(
             "SuspendInstance",
             _core.encode_suspend_request(instance_id, app_id=await self._app(app_id)),
@@ -309,7 +319,9 @@ class AsyncTaskHubGrpcClient:
 
         `app_id` is the app that it belongs to, if that is another than the sidecar's own.
         """
-        self._logger.info("Resuming instance '%s'.", instance_id)
+        self._logger.info(
+            "Resuming instance '%s'.", instance_id, extra={"instance_id": instance_id}
+        )
         await self._call(
             "ResumeInstance",
             _core.encode_resume_request(instance_id, app_id=await self._app(app_id)),
@@ -337,7 +349,7 @@ class AsyncTaskHubGrpcClient:
         request = _core.encode_purge_instances_request(
             instance_id, recursive=recursive, force=force or None, app_id=await self._app(app_id)
         )
-        self._logger.info("Purging instance '%s'.", instance_id)
+        self._logger.info("Purging instance '%s'.", instance_id, extra={"instance_id": instance_id})
         deleted, _complete = _core.decode_purge_instances_response(
             await self._call("PurgeInstances", request)
         )
@@ -387,7 +399,12 @@ class AsyncTaskHubGrpcClient:
             new_child_instance_id=new_child_instance_id,
             app_id=await self._app(app_id),
         )
-        self._logger.info("Running instance '%s' again from event %d.", instance_id, event_id)
+        self._logger.info(
+            "Running instance '%s' again from event %d.",
+            instance_id,
+            event_id,
+            extra={"instance_id": instance_id},
+        )
         return _core.decode_rerun_response(await self._call("RerunWorkflowFromEvent", request))
 
     async def list_instance_ids(
@@ -504,7 +521,12 @@ class AsyncTaskHubGrpcClient:
             grpc.RpcError: ALREADY_EXISTS: an orchestration with the new id is running.
         """
         new_id = new_instance_id or calls.new_instance_id()
-        self._logger.info("Starting instance '%s' again as '%s'.", instance_id, new_id)
+        self._logger.info(
+            "Starting instance '%s' again as '%s'.",
+            instance_id,
+            new_id,
+            extra={"instance_id": instance_id},
+        )
         return await self._run(listing.restart(instance_id, new_id, await self._app(app_id)))
 
     async def get_orchestration_history(self, instance_id: str) -> list[HistoryEvent]:

@@ -83,12 +83,19 @@ pub(super) fn retry_policy(policy: &Bound<'_, PyAny>) -> PyResult<RetryPolicy> {
     };
     Ok(RetryPolicy {
         first_interval: duration("first_retry_interval")?.unwrap_or(0),
-        max_attempts: policy.getattr("max_number_of_attempts")?.extract::<u32>().unwrap_or(u32::MAX),
+        max_attempts: attempts(&policy.getattr("max_number_of_attempts")?),
         backoff_coefficient: coefficient.unwrap_or(1.0),
         max_interval: duration("max_retry_interval")?,
         timeout: duration("retry_timeout")?,
         non_retryable_error_types: types.unwrap_or_default().into_iter().map(Into::into).collect(),
     })
+}
+
+/// How many attempts a number stands for: 1.5 for two, since after the first one the number is not reached.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a conversion that ends at the bounds")]
+fn attempts(number: &Bound<'_, PyAny>) -> u32 {
+    // What is beyond all numbers of these types is without a bound.
+    number.extract().or_else(|_| number.extract().map(|number: f64| number.ceil() as u32)).unwrap_or(u32::MAX)
 }
 
 /// How much of its history a call hands on: a `durabletask.task.HistoryPropagation`, which is the protocol's number.

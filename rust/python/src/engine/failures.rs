@@ -11,12 +11,12 @@ use pyo3::exceptions::{
 };
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::python;
 
-/// Failures behind failures that are told of, at most.
+/// Failures that are told of, at most, each behind the one before it.
 const LONGEST_CHAIN: usize = 16;
 
 /// Why a task failed.
@@ -101,28 +101,38 @@ fn details_of_task(details: &Bound<'_, PyAny>, links: usize) -> PyResult<Failure
     })
 }
 
+/// The name of an exception's class.
+fn name_of(py: Python<'_>, error: &PyErr) -> String {
+    error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| lossy(name.as_any()))
+}
+
 /// The failure details of an exception: class name, text, traceback (the user's frames), whether a retry is useless, and what
 /// is behind it: the failure of the task that it tells of, or else the exception that it was raised from.
 pub(crate) fn details(py: Python<'_>, error: &PyErr) -> FailureDetails {
-    details_with(py, error, LONGEST_CHAIN)
+    details_with(py, error, &mut Vec::new())
 }
 
-fn details_with(py: Python<'_>, error: &PyErr, links: usize) -> FailureDetails {
-    let error_type = error.get_type(py).name().map_or_else(|_| "Exception".to_owned(), |name| lossy(name.as_any()));
+/// The same; `outer` are the exceptions that this one is behind of.
+fn details_with(py: Python<'_>, error: &PyErr, outer: &mut Vec<*mut pyo3::ffi::PyObject>) -> FailureDetails {
+    outer.push(error.value(py).as_ptr());
+    let error_type = name_of(py, error);
     let is_non_retriable = error_type == NON_RETRYABLE;
-    let error_message =
-        error.value(py).str().map_or_else(|_| "<the exception has no text>".to_owned(), |text| lossy(text.as_any()));
+    let error_message = error.value(py).str().map_or_else(
+        |broken| format!("<str() of the exception raised {}>", name_of(py, &broken)),
+        |text| lossy(text.as_any()),
+    );
     let hint = if error.is_instance_of::<PyRuntimeError>(py) { hint_at_event_loop(&error_message) } else { "" };
     FailureDetails {
         error_type,
         error_message: error_message + hint,
         stack_trace: Some(stack_trace(py, error).unwrap_or_default()),
-        inner_failure: links.checked_sub(1).and_then(|links| inner_failure(py, error, links)).map(Box::new),
+        inner_failure: inner_failure(py, error, outer).map(Box::new),
         is_non_retriable,
     }
 }
 
-fn inner_failure(py: Python<'_>, error: &PyErr, links: usize) -> Option<FailureDetails> {
+fn inner_failure(py: Python<'_>, error: &PyErr, outer: &mut Vec<*mut pyo3::ffi::PyObject>) -> Option<FailureDetails> {
+    let links = LONGEST_CHAIN.checked_sub(outer.len() + 1)?;
     if error.matches(py, python::TASK_FAILED_ERROR.get(py).ok()?).ok()?
         && let Ok(details) = error.value(py).getattr(intern!(py, "details"))
         && let Ok(details) = details_of_task(&details, links)
@@ -130,7 +140,10 @@ fn inner_failure(py: Python<'_>, error: &PyErr, links: usize) -> Option<FailureD
         return Some(details);
     }
     let behind = error.cause(py).or_else(|| exceptions_in(py, error)?.get_item(0).ok().map(PyErr::from_value))?;
-    Some(details_with(py, &behind, links))
+    if outer.contains(&behind.value(py).as_ptr()) {
+        return None; // a circle of causes
+    }
+    Some(details_with(py, &behind, outer))
 }
 
 /// What is in an `ExceptionGroup`.
@@ -190,7 +203,14 @@ fn stack_trace(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 
 /// Text that may hold lone surrogates, which no message can.
 fn lossy(text: &Bound<'_, PyAny>) -> String {
-    text.cast::<pyo3::types::PyString>().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned())
+    let Ok(text) = text.cast::<PyString>() else { return String::new() };
+    match text.to_str() {
+        Ok(text) => text.to_owned(),
+        Err(_) => text
+            .call_method1("encode", ("utf-8", "replace"))
+            .and_then(|bytes| Ok(String::from_utf8_lossy(bytes.cast::<PyBytes>()?.as_bytes()).into_owned()))
+            .unwrap_or_default(),
+    }
 }
 
 /// What is known of the user's code when something is to be said about it.
