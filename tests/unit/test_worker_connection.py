@@ -212,7 +212,9 @@ def test_a_result_that_a_full_disk_refuses_is_handed_in_again(
 
 
 @pytest.mark.parametrize("kind", ["activity", "orchestrator"])
-def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(kind: str) -> None:
+def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     def big(ctx: Any, _: Any) -> str:
         return "x" * 200_000
 
@@ -239,6 +241,13 @@ def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(kind:
         assert "too large for the channel" in message
         assert "RESOURCE_EXHAUSTED" in message
         assert wire.string(response, 5 if kind == "activity" else 4) == "t"
+    (record,) = [each for each in caplog.records if "too large for" in each.message]
+    found = {name: getattr(record, name, None) for name in ("instance_id", "activity", "task_id")}
+    assert found == (
+        {"instance_id": "instance", "activity": "big", "task_id": 1}
+        if kind == "activity"
+        else {"instance_id": "instance", "activity": None, "task_id": None}
+    )
 
 
 def test_work_items_and_results_of_any_size_pass(

@@ -116,6 +116,7 @@ class ActivityCalls:
             self._logger.info(
                 "Still running %s, which was handed out again: it answers this time.",
                 received.subject,
+                extra=received.fields,
             )
         else:
             self._reporters.submit(partial(self._report, call))
@@ -172,7 +173,10 @@ class ActivityCalls:
         try:
             if item.problem is not None:
                 self._logger.error(
-                    "The work item for %s is malformed: %s", call.received.subject, item.problem
+                    "The work item for %s is malformed: %s",
+                    call.received.subject,
+                    item.problem,
+                    extra=call.received.fields,
                 )
                 answer = _failed(item, malformed(item.problem))
             else:
@@ -300,6 +304,7 @@ class ActivityCalls:
                 self._logger.info(
                     "The stream of %s has ended before its result was taken; it is kept for the next delivery.",
                     received.subject,
+                    extra=received.fields,
                 )
             self._say_dropped(dropped)
             return
@@ -309,6 +314,7 @@ class ActivityCalls:
             self._logger.info(
                 "Dropped the result of %s: the work was not handed out here again.",
                 call.received.subject,
+                extra=call.received.fields,
             )
 
     # The rest is done under the lock.

@@ -210,7 +210,10 @@ class Dispatcher:
                     return
             else:
                 self._logger.error(
-                    "The work item for %s is malformed: %s", received.subject, problem
+                    "The work item for %s is malformed: %s",
+                    received.subject,
+                    problem,
+                    extra=received.fields,
                 )
                 response = _turn_failure(received, malformed(problem))
             self._report(received, response)
@@ -222,9 +225,12 @@ class Dispatcher:
                 "the sidecar hands it out again.",
                 received.subject,
                 type(error).__name__,
+                extra=received.fields,
             )
         except BaseException as error:  # a panic of the engine, too
-            self._logger.exception("An error occurred while running %s", received.subject)
+            self._logger.exception(
+                "An error occurred while running %s", received.subject, extra=received.fields
+            )
             response = _turn_failure(received, failure_chain(error))
             self._report(received, response)
         finally:
@@ -249,6 +255,7 @@ class Dispatcher:
                 "The history for %s can not be had; asking for it anew: %s",
                 received.subject,
                 describe(error) if isinstance(error, grpc.RpcError) else error,
+                extra=received.fields,
             )
             connection.abandon("a history is needed whole")
             return None
@@ -266,6 +273,7 @@ class Dispatcher:
             self._logger.info(
                 "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
                 received.subject,
+                extra=received.fields,
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from durabletask import _core
 from durabletask._worker.connection import Connection
 
@@ -22,6 +24,18 @@ class Received:
         if self.item.kind == "activity":
             return f"activity '{self.item.name}#{self.item.task_id}' of '{self.item.instance_id}'"
         return f"a turn of '{self.item.instance_id}'"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What records about it have, for formatters."""
+        item = self.item
+        if item.kind == "activity":
+            return {
+                "instance_id": item.instance_id,
+                "activity": item.name,
+                "task_id": item.task_id,
+            }
+        return {"instance_id": item.instance_id}
 
 
 def malformed(problem: str) -> list[_core.FailureLink]:

@@ -52,7 +52,10 @@ def report(
                 break
             if _is_transient(error):
                 logger.debug(
-                    "Reporting %s failed, trying again: %s", received.subject, describe(error)
+                    "Reporting %s failed, trying again: %s",
+                    received.subject,
+                    describe(error),
+                    extra=received.fields,
                 )
                 delays = backoff_delays(0.05, 5.0) if delays is None else delays
                 connection.wait_ended(next(delays))
@@ -62,14 +65,17 @@ def report(
                     f"to the sidecar ({len(response)} bytes; {describe(error)}). Return less, or "
                     f"raise the sidecar's limit on message size."
                 )
-                logger.error("%s", message)
+                logger.error("%s", message, extra=received.fields)
                 response = too_large(received, message)
                 replaced = True
             else:
                 # Most often the work was taken over by somebody else, or its orchestration has
                 # ended.
                 logger.warning(
-                    "The sidecar refused the result of %s: %s", received.subject, describe(error)
+                    "The sidecar refused the result of %s: %s",
+                    received.subject,
+                    describe(error),
+                    extra=received.fields,
                 )
                 return True
     return False
