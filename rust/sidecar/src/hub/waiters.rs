@@ -46,6 +46,14 @@ pub(crate) struct Waiter {
     pub(crate) reply: oneshot::Sender<Result<OrchestrationState>>,
 }
 
+impl Waiter {
+    /// Whether the instance is there. One that is stalled waits for other code, which may take days: then who only waits for a
+    /// worker to act is answered as things are.
+    fn is_answered_by(&self, instance: &Instance) -> bool {
+        self.until.reached(instance) || (self.impatient && instance.status == OrchestrationStatus::Stalled)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Waiters {
     waiting: HashMap<Key, Vec<Waiter>>,
@@ -108,7 +116,7 @@ impl Hub {
     pub(crate) fn wait(&mut self, instance_id: &str, waiter: Waiter) -> Result<()> {
         let row = self.existing(instance_id)?;
         let key = row.key;
-        if waiter.until.reached(&row.instance) || (waiter.impatient && !self.scheduler.serves_turn(&need_of(&row))) {
+        if waiter.is_answered_by(&row.instance) || (waiter.impatient && !self.scheduler.serves_turn(&need_of(&row))) {
             let state = self.describe(row, waiter.payloads)?;
             self.waiters.settled.push((key, waiter, Ok(state)));
         } else if self.waiters.keys.len() >= self.limits.waiters {
@@ -134,7 +142,7 @@ impl Hub {
         let Some(row) = self.store.instance(key)? else {
             return Ok(());
         };
-        for waiter in self.waiters.take(key, |waiter| waiter.until.reached(&row.instance)) {
+        for waiter in self.waiters.take(key, |waiter| waiter.is_answered_by(&row.instance)) {
             let state = self.describe(row.clone(), waiter.payloads)?;
             self.waiters.settled.push((key, waiter, Ok(state)));
         }
