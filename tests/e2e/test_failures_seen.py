@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ def run(
     activity: Any,
     attempts: int | None = None,
     cache: ReplayCacheOptions | None = None,
+    worker_options: dict[str, Any] | None = None,
 ) -> OrchestrationState:
     policy = None
     if attempts is not None:
@@ -54,7 +56,9 @@ def run(
         return (yield ctx.call_activity(activity, input=card, retry_policy=policy))
 
     with (
-        TaskHubGrpcWorker(host_address=address, replay_cache=cache) as worker,
+        TaskHubGrpcWorker(
+            host_address=address, replay_cache=cache, **(worker_options or {})
+        ) as worker,
         TaskHubGrpcClient(host_address=address) as client,
     ):
         worker.add_orchestrator(order)
@@ -98,11 +102,40 @@ def test_a_result_that_can_not_be_written_is_seen_too(
     assert "The result of activity 'unwritable' cannot be written as JSON" in warning.message
 
 
-@pytest.mark.parametrize("cache", [ReplayCacheOptions(), None], ids=["warm", "cold"])
-def test_attempts_are_counted_and_the_next_is_announced(
-    address: str, caplog: pytest.LogCaptureFixture, cache: ReplayCacheOptions | None
+@pytest.mark.parametrize("activity", [charge, charge_later])
+def test_one_warning_says_all_of_an_attempt_where_the_orchestrator_is_alive(
+    address: str, caplog: pytest.LogCaptureFixture, activity: Any
 ) -> None:
-    state = run(address, charge, attempts=3, cache=cache)
+    caplog.set_level(logging.INFO, logger="durabletask.worker")
+    state = run(address, activity, attempts=3, cache=ReplayCacheOptions())
+    warnings = [each for each in of(caplog, state) if each.levelname == "WARNING"]
+    name = activity.__name__
+    assert [
+        (each.activity, each.attempt, each.max_attempts, each.task_id) for each in warnings
+    ] == [
+        (name, 1, 3, 1),
+        (name, 2, 3, 3),
+        (name, 3, 3, 5),
+    ]
+    assert all(each.exc_info[0] is ValueError for each in warnings)
+    first, _, last = warnings
+    assert f"attempt 1 of 3 at the activity '{name}' (task #1) has failed with Val" in first.message
+    assert f"ValueError: no money; the next one is at {first.next_attempt_at}" in first.message
+    assert last.next_attempt_at is None
+    assert last.message.endswith("no money; there is no next one")
+    # When the next one really begins is known when the orchestration has heard of it.
+    heard = [each for each in of(caplog, state) if "the next one is" in each.message]
+    assert [each.levelname for each in heard] == 2 * ["WARNING", "INFO"]
+    estimate, exact = (
+        datetime.fromisoformat(each.next_attempt_at.removesuffix("Z")) for each in heard[:2]
+    )
+    assert abs(exact - estimate) < timedelta(seconds=10)
+
+
+def test_attempts_are_counted_where_the_orchestrator_is_replayed_each_time(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = run(address, charge, attempts=3, cache=None)
     attempts = [record for record in of(caplog, state) if hasattr(record, "attempt")]
     assert [(each.attempt, each.max_attempts) for each in attempts] == [(1, 3), (2, 3), (3, 3)]
     assert {(each.levelname, each.activity, each.orchestration) for each in attempts} == {
@@ -142,6 +175,20 @@ def test_no_payload_is_in_any_line_above_debug(
     run(address, activity, attempts=2)
     assert len(caplog.records) > 10
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+def test_an_input_that_does_not_fit_is_in_lines_of_debug_alone(
+    address: str, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    def pay(ctx: ActivityContext, amount: Decimal) -> None: ...
+
+    caplog.set_level(level, logger="durabletask.worker")
+    state = run(address, pay, worker_options={"typed_payloads": True})
+    assert "expected a decimal number, found str" in caplog.text
+    assert state.failure_details is not None
+    assert SECRET not in state.failure_details.message
+    assert (SECRET in caplog.text) == (level == logging.DEBUG)
 
 
 def test_handlers_that_raise_cost_no_work(

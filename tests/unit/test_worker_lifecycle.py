@@ -414,6 +414,9 @@ def test_a_turn_that_breaks_the_engine_is_answered(
         def replay_cache_counters(self) -> dict[str, int]:
             return {}
 
+        def tell_of_attempt(self, *arguments: Any) -> None:
+            return None
+
         def execute_work_item(self, item: bytes, fetch_history: Any) -> bytes:
             raise BaseException("panic")  # as PyO3 raises panics
 

@@ -21,7 +21,7 @@ from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import report
 from durabletask._worker.surroundings import Surroundings
 from durabletask._worker.unanswered import Unanswered
-from durabletask._worker.watching import Watch, log_failure, watched
+from durabletask._worker.watching import TellOfAttempt, Watch, log_failure, watched
 
 # How long, in seconds, and how many bytes of results are kept that were ready when their stream had ended. The work is
 # handed out again as soon as the sidecar is back, to this worker or to another.
@@ -62,13 +62,16 @@ class ActivityCalls:
         context: contextvars.Context,
         logger: logging.Logger,
         unanswered: Unanswered | None,
+        tell_of_attempt: TellOfAttempt,
     ):
         """`reporters` report the results of `async def` activities; every activity runs in a copy of `context`.
 
-        `unanswered` takes activities that are not registered; None: they fail.
+        `unanswered` takes activities that are not registered; None: they fail. `tell_of_attempt` is asked for the
+        number of an attempt that has failed.
         """
         self._activities = activities
         self._unanswered = unanswered
+        self._tell_of_attempt = tell_of_attempt
         self._threads = threads
         self._reporters = reporters
         self._loop = loop
@@ -270,7 +273,7 @@ class ActivityCalls:
             ):  # an exception that can not be told of ends the activity, too
                 call.watch.ended(error)
         with contextlib.suppress(BaseException):  # the same
-            log_failure(self._logger, item, error)
+            log_failure(self._logger, item, error, self._tell_of_attempt)
         return _failed(item, failure_chain(error))
 
     def _end(self, call: Call, answer: _Answer) -> None:

@@ -44,6 +44,11 @@ class TurnExecutor(Protocol):
     ) -> bytes:
         """The response to a serialized work item; raises if a history cannot be fetched."""
 
+    def tell_of_attempt(
+        self, instance_id: str, task_id: int, activity: str, error_type: str, now: int
+    ) -> tuple[int, int, int | None] | None:
+        """The number of a failed attempt, how many there are at most, and when the next one begins; None: not known."""
+
     def expire_idle(self) -> None:
         """Let go of orchestrators that have not had a turn for too long."""
 
@@ -89,6 +94,7 @@ class Dispatcher:
             context,
             logger,
             self._unanswered if stalls else None,
+            turns.tell_of_attempt,
         )
         # Three lanes: an activity that needs no thread does not queue up behind those that wait for one.
         activity_limit = concurrency.maximum_concurrent_activity_work_items

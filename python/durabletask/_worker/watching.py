@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from durabletask import _core
@@ -57,20 +58,49 @@ def watched(item: _core.WorkItem) -> Watch | None:
     return None if span is None and not METRICS.times_activities else Watch(item, span)
 
 
-def log_failure(logger: logging.Logger, item: _core.WorkItem, error: BaseException) -> None:
-    """Say in the log which activity has failed, and where."""
-    if logger.isEnabledFor(logging.WARNING):
-        logger.warning(
-            "%s: the activity '%s' (task #%d) has failed with %s: %s",
-            item.instance_id,
-            item.name,
-            item.task_id,
-            name_of(error),
-            message_of(error),
-            exc_info=(type(error), error, traceback_of(error)),
-            extra={
-                "instance_id": item.instance_id,
-                "activity": item.name,
-                "task_id": item.task_id,
-            },
-        )
+# From instance id, task id, activity, error type, and the time in microseconds to the number of the attempt, how many
+# there are at most, and when the next one begins; None: not known here.
+TellOfAttempt = Callable[[str, int, str, str, int], "tuple[int, int, int | None] | None"]
+
+
+def log_failure(
+    logger: logging.Logger,
+    item: _core.WorkItem,
+    error: BaseException,
+    tell_of_attempt: TellOfAttempt,
+) -> None:
+    """Say in the log which activity has failed, and where; which attempt it was, if the orchestrator is alive here."""
+    if not logger.isEnabledFor(logging.WARNING):
+        return
+    fields: dict[str, Any] = {
+        "instance_id": item.instance_id,
+        "activity": item.name,
+        "task_id": item.task_id,
+    }
+    what, next_one = "", ""
+    number = tell_of_attempt(
+        item.instance_id, item.task_id, item.name, name_of(error), time.time_ns() // 1000
+    )
+    if number is not None:
+        attempt, most, next_at = number
+        at = None if next_at is None else _iso(next_at)
+        fields |= {"attempt": attempt, "max_attempts": most, "next_attempt_at": at}
+        what = f"attempt {attempt} of {most} at "
+        next_one = f"; the next one is at {at}" if at else "; there is no next one"
+    logger.warning(
+        "%s: %sthe activity '%s' (task #%d) has failed with %s: %s%s",
+        item.instance_id,
+        what,
+        item.name,
+        item.task_id,
+        name_of(error),
+        message_of(error),
+        next_one,
+        exc_info=(type(error), error, traceback_of(error)),
+        extra=fields,
+    )
+
+
+def _iso(micros: int) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(microseconds=micros)
+    return f"{moment.isoformat()}Z"

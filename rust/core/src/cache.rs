@@ -125,6 +125,12 @@ impl<E> ReplayCache<E> {
         out
     }
 
+    /// The execution of an instance, where it is, and without counting as a use; `None` during a turn, too.
+    #[must_use]
+    pub fn peek(&self, instance_id: &str) -> Option<&E> {
+        self.slots.get(instance_id).map(|slot| &slot.execution)
+    }
+
     /// Empties the cache; turns that are under way keep nothing either.
     #[must_use = "executions are dropped outside the cache's lock"]
     pub fn clear(&mut self) -> Vec<E> {

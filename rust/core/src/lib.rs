@@ -37,7 +37,7 @@ pub use durabletask_proto::HistoryPropagationScope;
 pub use error::Error;
 pub use host::Host;
 pub use orchestration::{
-    ActivityCall, FailedAttempt, FailedCall, Held, LastFailure, Notice, Orchestration, Payload, Start, Step,
-    SubOrchestrationCall, Unconfirmed, Until, Wait,
+    ActivityCall, AttemptNumber, FailedAttempt, FailedCall, Held, LastFailure, Notice, Orchestration, Payload, Start,
+    Step, SubOrchestrationCall, Unconfirmed, Until, Wait,
 };
 pub use response::{FailureDetails, decode_failure_response};

@@ -27,9 +27,48 @@ pub struct FailedAttempt<'a> {
     pub error_type: &'a str,
     /// The text of what it failed with.
     pub message: &'a str,
+    /// Whether somebody has told of it already: who ran it, and asked for its number.
+    pub told: bool,
+}
+
+/// The number of an attempt, and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptNumber {
+    /// From 1.
+    pub attempt: u32,
+    /// How many there are at most.
+    pub max_attempts: u32,
+    /// When the next one begins; `None`: this was the last.
+    pub next: Option<Timestamp>,
 }
 
 impl<H: Host> Orchestration<H> {
+    /// Which attempt at an activity goes by an id, for who ran it, and tells that it has failed with an error of this type
+    /// at `now`; `None` if there is no such activity under way, or it has no retry policy.
+    pub fn tells_of_attempt(
+        &mut self,
+        task_id: i32,
+        activity: &str,
+        error_type: &str,
+        now: Timestamp,
+    ) -> Option<AttemptNumber> {
+        let semantics = self.semantics;
+        let Some(Pending::Retryable(retry)) = self.tasks.get_mut(task_id) else { return None };
+        if !matches!(retry.call.target, Target::Activity { .. }) || &*retry.call.name != activity {
+            return None;
+        }
+        retry.told = true;
+        let delay = retry.policy.next_delay(semantics, retry.attempt, error_type, retry.first_scheduled, now);
+        Some(AttemptNumber {
+            attempt: retry.attempt,
+            max_attempts: retry.policy.max_attempts,
+            next: match delay {
+                Some(Delay::Micros(micros)) => now.checked_add(micros),
+                Some(Delay::BeyondTime) | None => None,
+            },
+        })
+    }
+
     /// What an event says of an attempt that has failed, before the event is applied; `None` if it says nothing of that.
     #[must_use]
     pub fn failed_attempt<'a>(&self, event: &Event<'a>) -> Option<FailedAttempt<'a>> {
@@ -53,6 +92,7 @@ impl<H: Host> Orchestration<H> {
             },
             error_type: failure.error_type,
             message: failure.message,
+            told: retry.told,
         })
     }
 }

@@ -85,6 +85,7 @@ impl<H: Host> Orchestration<H> {
             )));
         };
         retry.attempt += 1;
+        retry.told = false;
         retry.resumes_at = Some(fire_at);
         if retry.policy.timeout.is_some() && !self.semantics.retry_timeout_counts_pauses() {
             retry.last_failure = Some(Box::new(failure()?));

@@ -195,6 +195,7 @@ impl<H: Host> Orchestration<H> {
                     mark: ExecutionMark::default(),
                     timeout,
                     resumes_at: None,
+                    told: false,
                 }),
             );
             return;

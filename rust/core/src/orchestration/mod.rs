@@ -22,7 +22,7 @@ mod tasks;
 mod waiters;
 mod waiting;
 
-pub use self::attempts::FailedAttempt;
+pub use self::attempts::{AttemptNumber, FailedAttempt};
 pub use self::calls::{ActivityCall, SubOrchestrationCall};
 pub(crate) use self::completions::Proof;
 pub(crate) use self::external_events::fold_case;

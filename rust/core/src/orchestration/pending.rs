@@ -51,6 +51,8 @@ pub(crate) struct Retry<H: Host> {
     pub(crate) timeout: Option<i64>,
     /// When the pause after this attempt ends, as for a timer.
     pub(crate) resumes_at: Option<Timestamp>,
+    /// Whether somebody has told of this attempt's failure, before the history did.
+    pub(crate) told: bool,
 }
 
 /// The timer that ends a wait. It lives until it fires, also when the event has come first: the sidecar has no way to

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use durabletask_core::decode_failure_response;
 use durabletask_core::semantics::Semantics;
+use durabletask_core::time::Timestamp;
 use durabletask_core::wire::{Request, Span, WorkItem};
 use durabletask_proto::OrchestratorResponse;
 use pyo3::exceptions::PyValueError;
@@ -150,6 +151,24 @@ impl Executor {
             }
         }
         Ok(counters)
+    }
+
+    /// The number of an attempt at an activity that has failed here, `(attempt, max_attempts, next attempt at)`, the time in
+    /// microseconds and None if there is none; for a line in the log, with which it is told of. None: there is no retry
+    /// policy, or the orchestrator is not alive here.
+    fn tell_of_attempt(
+        &self,
+        py: Python<'_>,
+        instance_id: &str,
+        task_id: i32,
+        activity: &str,
+        error_type: &str,
+        now: i64,
+    ) -> Option<(u32, u32, Option<i64>)> {
+        let context = self.live.as_ref()?.context(py, instance_id)?;
+        let orchestration = &mut context.get().lock(py).orchestration;
+        let number = orchestration.tells_of_attempt(task_id, activity, error_type, Timestamp::from_micros(now))?;
+        Some((number.attempt, number.max_attempts, number.next.map(Timestamp::micros)))
     }
 
     /// Lets go of executions that have been idle for too long.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::turn::Execution;
+use crate::context::RuntimeContext;
 use crate::gil::{Borrowed, Guarded};
 
 /// What an execution is taken to cost beside what can be counted: context and frame.
@@ -104,6 +105,11 @@ impl LiveExecutions {
     /// The fingerprint of a request that was replayed from its beginning.
     pub(super) fn fingerprint(request: &Request<'_>) -> Result<Option<Fingerprint>, Corrupt> {
         Fingerprint::of(request)
+    }
+
+    /// The context of an instance that is alive and not in a turn.
+    pub(super) fn context<'py>(&self, py: Python<'py>, instance_id: &str) -> Option<Bound<'py, RuntimeContext>> {
+        self.lock(py).peek(instance_id).map(|(execution, _)| execution.context.bind(py).clone())
     }
 
     pub(super) fn expire(&self, py: Python<'_>) -> Vec<Entry> {

@@ -123,7 +123,7 @@ impl<'py> Log<'py> {
         })
     }
 
-    /// An attempt of a call that has a retry policy.
+    /// An attempt of a call that has a retry policy. Who ran it has told of it, if it was here, and knew its number.
     pub(super) fn attempt_failed(&self, about: About<'_>, attempt: &FailedAttempt<'_>) -> PyResult<()> {
         let next = attempt.next.map(|next| format!("{next}Z"));
         let fields = |fields: &Bound<'_, PyDict>| {
@@ -135,7 +135,7 @@ impl<'py> Log<'py> {
             fields.set_item("max_attempts", attempt.max_attempts)?;
             fields.set_item("next_attempt_at", &next)
         };
-        self.write_with(WARNING, about, fields, || {
+        self.write_with(if attempt.told { INFO } else { WARNING }, about, fields, || {
             format!(
                 "{}: attempt {} of {} at {} '{}' (task #{}) has failed with {}: {}; {}",
                 about.instance_id,
