@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import inspect
 import json
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any, Union
 from uuid import UUID
 
+from durabletask._payloads.hints import field_hints
 from durabletask._payloads.models import model
 from durabletask._payloads.write import AUTO_SERIALIZED, is_pydantic_model, to_json
 
@@ -110,7 +110,7 @@ def _reader_of_value(hint: Any) -> Reader | None:
             return reader_of(supertype)
         return _reader_of_class(hint) if isinstance(hint, type) else None
     arguments = typing.get_args(hint)
-    if hasattr(hint, "__metadata__"):  # Annotated
+    if hasattr(hint, "__metadata__") or getattr(origin, "_name", None) in _QUALIFIERS:
         return reader_of(arguments[0])
     if origin is Union or origin is types.UnionType:
         return _union(arguments)
@@ -126,10 +126,13 @@ def _reader_of_value(hint: Any) -> Reader | None:
         return _mapping(*arguments) if len(arguments) == 2 else None
     if issubclass(origin, collections.abc.Iterable) and len(arguments) == 1:
         if origin not in _LISTS:
-            return _reader_of_class(origin)
+            return _reader_of_class(origin, hint)
         return _items(list, arguments[0]) if reader_of(arguments[0]) else None
-    return _reader_of_class(origin)
+    return _reader_of_class(origin, hint)
 
+
+# What says something of a field and not of its type; beside Annotated.
+_QUALIFIERS = ("Required", "NotRequired", "ReadOnly", "Final")
 
 _SETS: dict[type, Callable[[Any], Any]] = {
     set: set,
@@ -146,7 +149,8 @@ _LISTS = (
 )
 
 
-def _reader_of_class(kind: type) -> Reader | None:
+def _reader_of_class(kind: type, use: Any = None) -> Reader | None:
+    """`use` is the class with its type parameters, where the annotation gives them."""
     if kind in _PARSERS:
         return functools.partial(_parsed, kind)
     if kind in _SETS:
@@ -159,9 +163,11 @@ def _reader_of_class(kind: type) -> Reader | None:
     if is_pydantic_model(kind):
         return functools.partial(model, kind)
     if dataclasses.is_dataclass(kind):
-        return functools.partial(_dataclass, kind)
+        return functools.partial(_dataclass, kind, use or kind)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return functools.partial(_named_tuple, kind)
+        return functools.partial(_named_tuple, kind, use or kind)
+    if typing.is_typeddict(kind):
+        return functools.partial(_typed_dict, kind, use or kind)
     return None
 
 
@@ -296,9 +302,12 @@ def _union(members: tuple[Any, ...]) -> Reader | None:
         return readers[0][1]
 
     def read(value: Any) -> Any:
-        """The first member that the value fits, in the order of the annotation."""
+        """The first member that the value fits, in the order of the annotation.
+
+        Dataclasses that have all fields that are given come before others, so that none is lost.
+        """
         misfits = []
-        for member, reader in readers:
+        for member, reader in sorted(readers, key=lambda each: _loses_fields(each[0], value)):
             if reader is None:
                 plain = typing.get_origin(member) or member
                 if not isinstance(plain, type) or isinstance(value, plain):
@@ -313,19 +322,27 @@ def _union(members: tuple[Any, ...]) -> Reader | None:
     return read
 
 
+def _loses_fields(member: Any, value: Any) -> bool:
+    kind = typing.get_origin(member) or member
+    given = _fields_of(value)
+    if given is None or not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
+        return False
+    return not given.keys() <= {field.name for field in dataclasses.fields(kind)}
+
+
 def _fields_of(value: Any) -> dict[str, Any] | None:
     if isinstance(value, SimpleNamespace):
         return vars(value)
     return value if isinstance(value, dict) else None
 
 
-def _dataclass(kind: Any, value: Any) -> Any:
+def _dataclass(kind: Any, use: Any, value: Any) -> Any:
     if isinstance(value, kind):
         return value
     given = _fields_of(value)
     if given is None:
         raise _misfit(f"an object with the fields of {kind.__name__}", value)
-    hints = _field_hints(kind)
+    hints = field_hints(use)
     arguments: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
@@ -342,13 +359,31 @@ def _dataclass(kind: Any, value: Any) -> Any:
             and field.default_factory is dataclasses.MISSING
         ):
             raise PayloadTypeError(f"the field '{field.name}' of {kind.__name__} is missing")
-    made = kind(**arguments)
+    try:
+        made = kind(**arguments)
+    except TypeError:
+        missing = _missing(kind, arguments)
+        if missing:
+            raise PayloadTypeError(
+                f"{kind.__name__} can not be made again without {missing}, which is no field"
+            ) from None
+        raise
     for name, item in others.items():
         object.__setattr__(made, name, item)  # frozen ones, too
     return made
 
 
-def _named_tuple(kind: Any, value: Any) -> Any:
+def _typed_dict(kind: Any, use: Any, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise _misfit(f"an object with the keys of {kind.__name__}", value)
+    hints = field_hints(use)
+    return {
+        name: _within(f"{kind.__name__}[{name!r}]", reader_of(hints.get(name, Any)), item)
+        for name, item in value.items()
+    }
+
+
+def _named_tuple(kind: Any, use: Any, value: Any) -> Any:
     if isinstance(value, kind):
         return value
     given = _fields_of(value)
@@ -359,7 +394,7 @@ def _named_tuple(kind: Any, value: Any) -> Any:
     missing = [name for name in kind._fields if name not in given | kind._field_defaults]
     if missing:
         raise PayloadTypeError(f"the fields {missing} of {kind.__name__} are missing")
-    hints = _field_hints(kind)
+    hints = field_hints(use)
     return kind(
         **{
             name: _within(f"{kind.__name__}.{name}", reader_of(hints.get(name, Any)), given[name])
@@ -369,24 +404,13 @@ def _named_tuple(kind: Any, value: Any) -> Any:
     )
 
 
-@functools.lru_cache(maxsize=512)
-def _field_hints(kind: type) -> dict[str, Any]:
-    """The annotations of a class, resolved; those that cannot be are left out."""
-    try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # whatever evaluating annotations raises: each for itself, then
-        hints = {}
-        for base in reversed(kind.__mro__):
-            module = getattr(base, "__module__", "")
-            for name, annotation in inspect.get_annotations(base).items():
-                hints[name] = resolved(annotation, vars(sys.modules.get(module, typing)))
-        return hints
-
-
-def resolved(annotation: Any, names: dict[str, Any]) -> Any:
-    """An annotation as a type; Any, if its names are not known."""
-    holder: Any = SimpleNamespace(__annotations__={"it": annotation})
-    try:
-        return typing.get_type_hints(holder, names, {}, include_extras=True)["it"]
-    except Exception:  # evaluating text of the program's
-        return Any
+def _missing(kind: Any, given: dict[str, Any]) -> list[str]:
+    """What a class wants to be made from and has not got: variables of its initialization alone."""
+    parameters = inspect.signature(kind).parameters.values()
+    return [
+        each.name
+        for each in parameters
+        if each.default is each.empty
+        and each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        and each.name not in given
+    ]

@@ -8,7 +8,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from durabletask._payloads.read import PayloadTypeError, Reader, from_json, reader_of, resolved
+from durabletask._payloads.hints import resolved
+from durabletask._payloads.read import PayloadTypeError, Reader, from_json, reader_of
 from durabletask._payloads.undeclared import undeclared_reader_of
 
 if TYPE_CHECKING:
