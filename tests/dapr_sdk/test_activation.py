@@ -147,7 +147,53 @@ def test_a_module_is_run_too() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["-m"], ["no/such/program.py"]])
+def test_a_module_has_its_place_and_a_command_its_arguments(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "prices.py").write_text("TEA = 3\n")
+    (package / "__main__.py").write_text(
+        "import sys\nfrom . import prices\n"
+        "print(__name__, __package__, __spec__.name, prices.TEA, sys.argv[1:], sys.argv[0] == __file__)\n"
+    )
+    paths = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    in_place = [
+        "-c",
+        paths + "import runpy; runpy.run_module('durabletask.dapr', run_name='__main__')",
+    ]
+    process = python(VERSIONS[-1], *in_place, "-m", "shop", "-m", "x")
+    expected = ["__main__", "shop", "shop.__main__", "3", "['-m',", "'x']", "True"]
+    assert process.stdout.split() == expected, process.stderr
+    command = "import sys, durabletask.dapr; print(__name__, sys.argv, durabletask.dapr.active())"
+    process = python(VERSIONS[-1], "-m", "durabletask.dapr", "-c", command, "-c", "x")
+    expected = ["__main__", "['-c',", "'-c',", "'x']", "True"]
+    assert process.stdout.split() == expected, process.stderr
+
+
+def test_a_program_stays_the_main_module_while_its_worker_serves_on(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import atexit, pickle, sys, threading\n"
+        "class Order:\n    pass\n"
+        "def late():\n"
+        "    print(type(pickle.loads(pickle.dumps(Order()))) is Order, sys.modules['__main__'].__file__ == __file__)\n"
+        "threading.Timer(0.2, late).start()\n"
+    )
+    process = python(VERSIONS[-1], "-m", "durabletask.dapr", str(program))
+    assert process.stdout.split() == ["True", "True"], process.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["-m"],
+        ["-c"],
+        ["no/such/program.py"],
+        ["-m", "no_such_module"],
+        ["-m", "no.such.module"],
+    ],
+)
 def test_what_can_not_be_run_is_exit_code_2(arguments: list[str]) -> None:
     process = python(VERSIONS[-1], "-m", "durabletask.dapr", *arguments)
     assert process.returncode == 2
