@@ -124,8 +124,8 @@ def play(reference: Reference, plays: list[Play], semantics: str, made_by: str) 
                 before.add(found)
                 kinds[found] += 1
             made = given if made_by == "theirs" else response
-            if made is None:
-                continue  # a turn without end
+            if made is None or given is None:
+                continue  # a turn without end, which takes as long as `peer.TURN_LIMIT` says
             each.world.commit(messages.OrchestratorResponse.FromString(made))
             plays.append(each)
     return kinds
