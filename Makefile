@@ -195,6 +195,10 @@ ARGS ?=
 bench-end-to-end: $(VENV_BENCH)/.installed ## Measure orchestrations with worker and sidecar (ARGS=--help shows what can be given)
 	@$(VENV_BENCH)/bin/python benches/end_to_end.py --python $(VENV_BENCH)/bin/python $(ARGS)
 
+.PHONY: bench-worker
+bench-worker: $(VENV_BENCH)/.installed ## Measure what a work item costs a worker, by transport and on 0.17.4 (ARGS=--help)
+	@$(VENV_BENCH)/bin/python benches/worker.py --python $(VENV_BENCH)/bin/python --write $(ARGS)
+
 .PHONY: bench-dapr-sdk
 bench-dapr-sdk: $(VENV_BENCH)-dapr-sdk/.installed ## Measure Dapr's SDK on its own engine and on this one (ARGS="--address host:port" for daprd)
 	@$(VENV_BENCH)-dapr-sdk/bin/python benches/dapr_sdk.py --python $(VENV_BENCH)-dapr-sdk/bin/python $(ARGS)

@@ -6,9 +6,11 @@ with one; `fleet.py` has the other end.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +22,23 @@ import orchestrators
 
 def activity(_: Any, number: int) -> int:
     """What `orchestrators.chain` calls: as quick as an activity can be."""
+    return number
+
+
+ACTIVITIES_AT_ONCE = 1_000
+NAP = 0.05
+DOZE = 1.0
+
+
+async def nap(_: Any, number: int) -> int:
+    """What `orchestrators.naps` calls."""
+    await asyncio.sleep(NAP)
+    return number
+
+
+def doze(_: Any, number: int) -> int:
+    """What `orchestrators.dozes` calls."""
+    time.sleep(DOZE)
     return number
 
 
@@ -82,16 +101,28 @@ class Worker:
         WATCH[kind](self._clock)
         # Not this project's module, perhaps, but its namesake.
         package: Any = import_module("durabletask.worker")
-        self._worker = package.TaskHubGrpcWorker(host_address=address)
-        self._worker.add_orchestrator(orchestrators.chain)
-        self._worker.add_activity(activity)
+        limits = package.ConcurrencyOptions(
+            maximum_concurrent_activity_work_items=ACTIVITIES_AT_ONCE
+        )
+        self._worker = package.TaskHubGrpcWorker(host_address=address, concurrency_options=limits)
+        for orchestrator in (orchestrators.chain, orchestrators.naps, orchestrators.dozes):
+            self._worker.add_orchestrator(orchestrator)
+        for each in (activity, nap, doze):
+            self._worker.add_activity(each)
         self._worker.start()
 
     def do(self, command: str) -> dict[str, Any]:
         """Answer a command."""
         if command == "stop":
             self._worker.stop()
-        return {"cpu_s": time.process_time(), **self._clock.read()}
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "cpu_s": time.process_time(),
+            "user_s": used.ru_utime,
+            "system_s": used.ru_stime,
+            "switches": used.ru_nvcsw,
+            **self._clock.read(),
+        }
 
 
 def main(kind: str, address: str) -> None:

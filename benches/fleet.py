@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,11 @@ class WorkerProcess:
         BenchError: from every method, if the process cannot do what it is told.
     """
 
-    def __init__(self, kind: str, python: Path, address: str) -> None:
+    def __init__(
+        self, kind: str, python: Path, address: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         self._kind = kind
-        environment = dict(os.environ)
+        environment = {**os.environ, **(variables or {})}
         if kind != "ours":
             # Nothing of this project may stand in the way of its namesake.
             environment.pop("PYTHONPATH", None)
@@ -207,9 +209,11 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def worker(kind: str, python: Path, address: str) -> Iterator[WorkerProcess]:
-    """Run a worker."""
-    process = WorkerProcess(kind, python, address)
+def worker(
+    kind: str, python: Path, address: str, variables: Mapping[str, str] | None = None
+) -> Iterator[WorkerProcess]:
+    """Run a worker, with environment variables of its own."""
+    process = WorkerProcess(kind, python, address, variables)
     try:
         yield process
     finally:

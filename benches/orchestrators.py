@@ -39,6 +39,22 @@ async def coroutine_chain(ctx: Context, steps: int) -> Any:
     return result
 
 
+def naps(ctx: Context, count: int) -> Routine:
+    """So many `async def` activities at once, each asleep for a moment."""
+    results = yield task.when_all(
+        [ctx.call_activity("nap", input=number) for number in range(count)]
+    )
+    return len(results)
+
+
+def dozes(ctx: Context, count: int) -> Routine:
+    """The same with activities that keep a thread each, for a second."""
+    results = yield task.when_all(
+        [ctx.call_activity("doze", input=number) for number in range(count)]
+    )
+    return len(results)
+
+
 def fan_out(ctx: Context, steps: int) -> Routine:
     results = yield task.when_all(
         [ctx.call_activity(activity, input=number) for number in range(steps)]

@@ -7,6 +7,7 @@ from logging import Logger
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, final, overload, type_check_only
 from uuid import UUID
 
+from grpc import RpcError
 from typing_extensions import Self, disjoint_base
 
 from durabletask.task import HistoryPropagation, PropagatedHistory, RetryPolicy
@@ -382,6 +383,39 @@ class SidecarServer:
     @property
     def pid(self) -> int: ...
     def stop(self) -> None: ...
+
+# The worker's wire (rust/python/src/transport.rs)
+
+@final
+class Transport:
+    def __new__(cls) -> Self: ...
+    def connection(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: tuple[bytes, str] | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] = [],
+    ) -> TransportConnection: ...
+    def stop(self) -> None: ...
+
+@final
+class TransportConnection:
+    def call(self, path: str, message: bytes, timeout: float) -> bytes: ...
+    def stream(
+        self, path: str, message: bytes, metadata: Sequence[tuple[str, str | bytes]]
+    ) -> None: ...
+    def take(
+        self, hastened: bool
+    ) -> tuple[
+        list[tuple[Any, RpcError | Literal[False] | None]], list[bytes], RpcError | bool
+    ]: ...
+    def take_outcomes(
+        self, timeout: float
+    ) -> list[tuple[Any, RpcError | Literal[False] | None]]: ...
+    def hasten(self) -> None: ...
+    def report(self, path: str, message: bytes, report: object) -> bool: ...
+    def close(self) -> None: ...
 
 def back_up_sidecar(db: str, to: str) -> int: ...
 def sidecar_main(arguments: list[str]) -> int: ...

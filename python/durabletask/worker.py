@@ -20,6 +20,7 @@ from durabletask._tracing import telemetry
 from durabletask._transport import with_api_token
 from durabletask._worker import foreground, process
 from durabletask._worker.activities import ActivityExecutor
+from durabletask._worker.choice import known_transport
 from durabletask._worker.connection import offer_of
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.loop import ActivityLoop
@@ -41,7 +42,6 @@ from durabletask._worker.run import Settings, WorkerRun
 from durabletask._worker.tracing import OrchestrationSpans, tracer
 from durabletask._worker.typed import TypedOrchestrators, converting_context
 from durabletask.internal import shared
-from durabletask.internal.grpc_interceptor import DefaultClientInterceptorImpl
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -121,6 +121,7 @@ class TaskHubGrpcWorker:
         loop: asyncio.AbstractEventLoop | None = None,
         semantics: Semantics = "0.17",
         on_mismatch: Literal["fail", "stall"] = "fail",
+        transport: Literal["auto", "native", "grpcio"] = "auto",
     ):
         """Prepare a worker; nothing runs before `start()`.
 
@@ -156,10 +157,14 @@ class TaskHubGrpcWorker:
                 was changed, or because the orchestrator, its version or an activity is not registered:
                 "fail" fails it; "stall" leaves it, after an ERROR in the log, to a worker that fits. Then
                 the worker also tells the sidecar what it has, and the embedded one hands out accordingly.
+            transport: What carries calls: "native", the package's own, which costs a worker a fraction of what "grpcio"
+                does; "auto" is what the environment variable DURABLETASK_TRANSPORT names, and without it grpcio.
+                With "native" from there, grpcio still serves what it alone can do: interceptors, channel options
+                of gRPC's, proxies, instrumented or replaced channels, addresses that are not of the form host:port.
 
         Raises:
             TypeError: stop_timeout or keepalive_interval is no number.
-            ValueError: One of them is NaN, on_mismatch is something else, or there are no such semantics.
+            ValueError: One of them is NaN, on_mismatch or transport is something else, or there are no such semantics.
         """
         self._semantics = known_semantics(semantics)
         if on_mismatch not in ("fail", "stall"):
@@ -171,18 +176,17 @@ class TaskHubGrpcWorker:
         self._payload_converter = payload_converter
         self._typed_payloads = typed_payloads
         self._executor: _core.Executor | None = None
-        chain = adapted(interceptors)
-        if pairs := with_api_token(metadata):
-            chain.append(DefaultClientInterceptorImpl(pairs))
         self._settings = Settings(
             host_address=host_address or shared.get_default_host_address(),
             secure_channel=secure_channel,
-            interceptors=chain or None,
+            interceptors=adapted(interceptors) or None,
+            metadata=with_api_token(metadata),
             channel_options=channel_options,
             stop_timeout=seconds("stop_timeout", stop_timeout),
             keepalive_interval=seconds("keepalive_interval", keepalive_interval),
             stateful_history=replay_cache is not None,
             idle_timeout=math.inf if replay_cache is None else replay_cache.limits[2],
+            transport=known_transport(transport),
             offer=self._offer if on_mismatch == "stall" else None,
         )
         self._on_mismatch: Literal["fail", "stall"] = on_mismatch

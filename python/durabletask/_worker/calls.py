@@ -18,7 +18,7 @@ from durabletask._worker.failures import failure_chain
 from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
-from durabletask._worker.reports import report
+from durabletask._worker.reports import Reports
 from durabletask._worker.surroundings import Surroundings
 from durabletask._worker.unanswered import Unanswered
 from durabletask._worker.watching import TellOfAttempt, Watch, log_failure, watched
@@ -39,7 +39,7 @@ class Call:
     __slots__ = ("answer", "context", "expires", "key", "lane_done", "received", "size", "watch")
 
     context: contextvars.Context  # from its start on
-    lane_done: Callable[[], None]
+    lane_done: Callable[[], None] | None
 
     def __init__(self, key: _Key, received: Received):
         self.key = key
@@ -48,6 +48,12 @@ class Call:
         self.answer: _Answer | None = None  # once it has ended
         self.expires = 0.0
         self.size = 0
+
+    def over(self) -> None:
+        """It takes no place in its lane any more; a result that was kept has none."""
+        done, self.lane_done = self.lane_done, None
+        if done is not None:
+            done()
 
 
 class ActivityCalls:
@@ -64,7 +70,7 @@ class ActivityCalls:
         unanswered: Unanswered | None,
         tell_of_attempt: TellOfAttempt,
     ):
-        """`reporters` report the results of `async def` activities; every activity runs in a copy of `context`.
+        """`reporters` report what the event loop must not wait for; every activity runs in a copy of `context`.
 
         `unanswered` takes activities that are not registered; None: they fail. `tell_of_attempt` is asked for the
         number of an attempt that has failed.
@@ -74,6 +80,7 @@ class ActivityCalls:
         self._tell_of_attempt = tell_of_attempt
         self._threads = threads
         self._reporters = reporters
+        self._reports = Reports(_too_large, logger)
         self._loop = loop
         self._surroundings = Surroundings(context)
         self._logger = logger
@@ -122,7 +129,7 @@ class ActivityCalls:
                 extra=received.fields,
             )
         else:
-            self._reporters.submit(partial(self._report, call))
+            self._aside(call, partial(self._report, call))
         return True
 
     def start_threaded(self, call: Call) -> None:
@@ -139,11 +146,11 @@ class ActivityCalls:
 
     def _begins(self, call: Call) -> bool:
         if call.key in self._calls and self._joins(call):
-            call.lane_done()
+            call.over()
             return False
         if self._unanswered is not None and self._lacks(call.received.item):
             self._unanswered.lacks_activity(call.received)
-            call.lane_done()
+            call.over()
             return False
         call.context = self._surroundings.fresh()
         self._calls[call.key] = call
@@ -170,7 +177,7 @@ class ActivityCalls:
     def _run(self, call: Call) -> None:
         """Run a synchronous activity on this thread; what it returns may still be to be awaited."""
         if not call.received.connection.alive() and self._is_stale(call):
-            call.lane_done()
+            call.over()
             return
         item = call.received.item
         try:
@@ -233,16 +240,23 @@ class ActivityCalls:
             self._logger.error("The event loop runs no activities any more: %s", error)
             with self._lock:
                 self._forget(call)
-            call.lane_done()
+            call.over()
 
     def _awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         """Called on the event loop when an asynchronous activity has ended."""
         if isinstance(error, asyncio.CancelledError) and self._stopping:
             if call.watch is not None:
                 call.watch.cut_off(error)
-            call.lane_done()  # not its end: the sidecar hands it out again
+            call.over()  # not its end: the sidecar hands it out again
             return
-        self._reporters.submit(partial(self._report_awaited, call, result, error))
+        self._aside(call, partial(self._report_awaited, call, result, error))
+
+    def _aside(self, call: Call, report: Callable[[], None]) -> None:
+        """Do what ends in a report, on a thread that may wait for the sidecar if that takes one."""
+        if call.received.connection.waits_for_reports:
+            self._reporters.submit(report)
+        else:
+            report()
 
     def _report_awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         if error is None:
@@ -277,40 +291,43 @@ class ActivityCalls:
         return _failed(item, failure_chain(error))
 
     def _end(self, call: Call, answer: _Answer) -> None:
-        try:
-            call.answer = answer
-            self._report(call)
-        finally:
-            call.lane_done()
+        call.answer = answer
+        self._report(call)
 
     def _report(self, call: Call) -> None:
-        """Report the result to the newest delivery; keep it if that one's stream has ended."""
+        """Report the result to the newest delivery."""
         assert call.answer is not None
-        while True:
-            received = call.received
+        received = call.received
+        try:
             response = call.answer(received.item.completion_token)
-            answered = report(
-                received,
-                response,
-                too_large=_too_large,
-                logger=self._logger,
-            )
-            dropped: list[Call] = []
-            with self._lock:
-                if call.received is not received:
-                    continue  # handed out again meanwhile
-                if answered or self._stopping:
-                    self._forget(call)
-                else:
-                    dropped = self._keep(call, len(response))
-            if not answered:
-                self._logger.info(
-                    "The stream of %s has ended before its result was taken; it is kept for the next delivery.",
-                    received.subject,
-                    extra=received.fields,
-                )
-            self._say_dropped(dropped)
+        except BaseException:
+            call.over()
+            raise
+        ended = partial(self._reported, call, received, len(response))
+        self._reports.send(received, response, ended)
+
+    def _reported(self, call: Call, received: Received, size: int, answered: bool) -> None:
+        """What became of a report; a result whose stream has ended is kept."""
+        dropped: list[Call] = []
+        with self._lock:
+            again = call.received is not received  # handed out again meanwhile
+            if again:
+                pass
+            elif answered or self._stopping:
+                self._forget(call)
+            else:
+                dropped = self._keep(call, size)
+        if again:
+            self._report(call)
             return
+        if not answered:
+            self._logger.info(
+                "The stream of %s has ended before its result was taken; it is kept for the next delivery.",
+                received.subject,
+                extra=received.fields,
+            )
+        self._say_dropped(dropped)
+        call.over()
 
     def _say_dropped(self, dropped: Sequence[Call]) -> None:
         for call in dropped:

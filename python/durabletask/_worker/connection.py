@@ -1,18 +1,20 @@
-"""One connection to the sidecar: a channel, and the stream of work items on it."""
+"""One connection to the sidecar and the stream of work items on it, whatever carries them."""
 
 from __future__ import annotations
 
 import json
-import logging
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc.experimental import ChannelOptions
 
 from durabletask import _core
-from durabletask._transport import is_connection_failure, open_channel, path
+from durabletask._transport import is_connection_failure, path
+
+if TYPE_CHECKING:
+    from durabletask._worker.reports import Report
 
 # WorkerCapability: the sidecar may leave out the part of a history that it has sent before.
 _STATEFUL_HISTORY = 2
@@ -31,19 +33,11 @@ _PROBE_TIMEOUT = 10.0
 # Headers in all must not exceed 16 KiB on many servers; what is told here grows by a third on the way.
 _LARGEST_OFFER = 8 * 1024
 
-_CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
-    # Each connection is to be a new one: gRPC otherwise shares sockets between channels to the same
-    # address, dead ones too.
-    ("grpc.use_local_subchannel_pool", 1),
-    # The reader itself waits for the network, without a thread between: a third less per work item.
-    (ChannelOptions.SingleThreadedUnaryStream, 1),
-    # Pauses between attempts are the worker's own affair; gRPC's grow up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-)
-
-_RECEIVE_LIMIT = "grpc.max_receive_message_length"
+# Where the answers to the kinds of work items go.
+COMPLETIONS = {
+    "orchestrator": path("CompleteOrchestratorTask"),
+    "activity": path("CompleteActivityTask"),
+}
 
 
 def offer_of(orchestrators: Sequence[Any], activities: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -55,52 +49,19 @@ def offer_of(orchestrators: Sequence[Any], activities: Sequence[str]) -> list[tu
     return offer if sum(len(value) for _, value in offer) <= _LARGEST_OFFER else []
 
 
-def without_receive_limit(
-    options: Sequence[tuple[str, Any]] | None, logger: logging.Logger
-) -> list[tuple[str, Any]]:
-    """The channel options of a worker: those of the program, but for a limit on what is received.
+class Connection(ABC):
+    """What a worker needs of a connection, from connecting to the loss of its stream.
 
-    A work item that does not fit through is sent again and again, and everything behind it waits; the same goes for a
-    history that has to be fetched.
+    One thread, the reader, goes through `items` and calls `finish` in the end; all else may be called by any.
     """
-    limit = dict(options or ()).get(_RECEIVE_LIMIT, -1)
-    if limit != -1:
-        logger.warning(
-            "The channel option %s=%s does not apply to the worker: a history that is larger could "
-            "never be replayed, and would hold up all others.",
-            _RECEIVE_LIMIT,
-            limit,
-        )
-    kept = [option for option in options or () if option[0] != _RECEIVE_LIMIT]
-    return [*_CHANNEL_OPTIONS, *kept, (_RECEIVE_LIMIT, -1)]
 
+    # Whether `report` waits for the sidecar; else what became of a report is told by the reader's thread.
+    waits_for_reports: bool
 
-class Connection:
-    """A channel with its stream, from connecting to the loss of the stream."""
-
-    def __init__(
-        self,
-        host_address: str,
-        secure_channel: bool,
-        interceptors: Sequence[Any] | None,
-        channel_options: Sequence[tuple[str, Any]],
-        *,
-        stateful_history: bool,
-        offer: Sequence[tuple[str, bytes]] = (),
-    ):
+    def __init__(self, *, stateful_history: bool, offer: Sequence[tuple[str, bytes]] = ()):
         self._offer = tuple(offer)
         self._knows_stalls: bool | None = None
         self._capabilities = (*((_STATEFUL_HISTORY,) if stateful_history else ()), _HEALTH_PING)
-        self._channel = open_channel(host_address, secure_channel, interceptors, channel_options)
-        _leave_out_of_forks(self._channel)
-        self._hello: Any = self._channel.unary_unary(path("Hello"))
-        self._work_items: Any = self._channel.unary_stream(path("GetWorkItems"))
-        self._history: Any = self._channel.unary_unary(path("GetInstanceHistory"))
-        self._completions: dict[str, Any] = {
-            "orchestrator": self._channel.unary_unary(path("CompleteOrchestratorTask")),
-            "activity": self._channel.unary_unary(path("CompleteActivityTask")),
-        }
-        self._stream: Any = None
         self._abandoned: str | None = None
         self._alive = True
         self._ended = threading.Event()
@@ -109,13 +70,9 @@ class Connection:
         """Whether results may still be reported; later the sidecar gives the work to others."""
         return self._alive
 
-    def wait_ended(self, timeout: float) -> bool:
-        """Wait for the end, `timeout` seconds at most; True if it has come."""
-        return self._ended.wait(timeout)
-
     def hello(self, timeout: float) -> None:
         """Ask the sidecar whether it is there."""
-        self._hello(b"", timeout=timeout)
+        self._call(path("Hello"), b"", timeout)
 
     def open_stream(self, turns: int, activities: int) -> None:
         """Ask for work items, so many at a time of each sort; they come by `items`."""
@@ -124,15 +81,19 @@ class Connection:
             min(activities, _INT32_MAX),
             self._capabilities,
         )
-        self._stream = self._work_items(request, metadata=self._offer or None)
+        self._stream_items(path("GetWorkItems"), request, self._offer)
 
+    @abstractmethod
     def items(self) -> Iterator[bytes]:
         """The work items as they arrive, until the sidecar ends the stream.
 
         Raises:
             grpc.RpcError: The stream broke.
         """
-        yield from self._stream
+
+    def pause(self, timeout: float) -> bool:
+        """What the reader does that can take no item now, `timeout` seconds at most; False: it has nothing to do."""
+        return False
 
     def fetch_history(self, instance_id: str) -> bytes:
         """The whole stored history of an instance, as a serialized `GetInstanceHistoryResponse`.
@@ -141,8 +102,7 @@ class Connection:
             grpc.RpcError: The sidecar did not answer, or does not keep histories.
         """
         request = _core.encode_get_instance_history_request(instance_id)
-        history: bytes = self._history(request, timeout=_HISTORY_TIMEOUT)
-        return history
+        return self._call(path("GetInstanceHistory"), request, _HISTORY_TIMEOUT)
 
     def knows_stalls(self) -> bool:
         """Whether the sidecar goes on with an instance that was reported as stalled, when another worker connects.
@@ -152,8 +112,7 @@ class Connection:
         """
         if self._knows_stalls is None:
             try:
-                probe: Any = self._channel.unary_unary(_DAPR_METADATA)
-                probe(b"", timeout=_PROBE_TIMEOUT)
+                self._call(_DAPR_METADATA, b"", _PROBE_TIMEOUT)
                 self._knows_stalls = True
             except grpc.RpcError as error:
                 if is_connection_failure(error):
@@ -162,9 +121,9 @@ class Connection:
                 self._knows_stalls = "unknown service" not in details
         return self._knows_stalls
 
-    def complete(self, kind: str, response: bytes, timeout: float) -> None:
-        """Report the result of a work item of a kind, "orchestrator" or "activity"."""
-        self._completions[kind](response, timeout=timeout)
+    @abstractmethod
+    def report(self, report: Report) -> None:
+        """Hand in the answer to a work item, as often as it takes; `report.settle` is told what became of it."""
 
     def abandon(self, reason: str) -> None:
         """Give the connection up from another thread: `items` ends, and `why_abandoned` says why."""
@@ -176,45 +135,40 @@ class Connection:
         """The reason given to `abandon`, if it was called."""
         return self._abandoned
 
-    def close(self) -> None:
-        """End everything: calls in progress fail, and those who wait for the end go on.
+    def hasten(self) -> None:
+        """Have what became of reports told at once from now on: somebody waits for it."""
+        return None
 
-        The stream is ended by its channel and not by its own `cancel`: that hides from the reader what gRPC still has
-        to say about the stream, and what nobody reads keeps the socket open.
-        """
+    def close(self) -> None:
+        """End everything: calls in progress fail, and those who wait for the end go on."""
         self._alive = False
         self._ended.set()
-        # A replaced channel may raise here. There is nothing left to lose.
-        try:
-            self._channel.close()
-        except Exception:
-            return
+        self._shut()
 
+    @abstractmethod
     def finish(self) -> None:
-        """The same for the reader itself, which is done with `items`."""
-        self.close()
-        stream = self._stream
-        if stream is None:
-            return
-        try:
-            for _ in stream:  # see `close`: to its end
-                pass
-        except Exception:
-            return
+        """The same for the reader itself, which is done with `items`. When it returns, all reports are settled."""
+
+    # What carries it
+
+    @abstractmethod
+    def _call(self, method: str, request: bytes, timeout: float) -> bytes:
+        """Make a call with one answer, by its path.
+
+        Raises:
+            grpc.RpcError: It failed.
+        """
+
+    @abstractmethod
+    def _stream_items(
+        self, method: str, request: bytes, metadata: Sequence[tuple[str, bytes]]
+    ) -> None:
+        """Begin the call that `items` reads."""
+
+    @abstractmethod
+    def _shut(self) -> None:
+        """End what goes on; it may have ended already."""
 
 
-def _leave_out_of_forks(channel: Any) -> None:
-    """Have gRPC not touch a channel in forked children.
-
-    With GRPC_ENABLE_FORK_SUPPORT it cancels there what runs on each channel, and hangs in `fork()` on a stream that a
-    thread of the parent reads. The child knows by itself that nothing of this is its own.
-    """
-    try:
-        from grpc._cython.cygrpc import (  # type: ignore[import-not-found,unused-ignore]
-            fork_unregister_channel,
-        )
-    except ImportError:
-        return
-    while channel is not None:
-        fork_unregister_channel(channel)
-        channel = getattr(channel, "_channel", None)  # below interceptors
+# Makes a connection; whether anything is parked is asked as often as something is read.
+Connect = Callable[[Sequence[tuple[str, bytes]], Callable[[], bool]], Connection]

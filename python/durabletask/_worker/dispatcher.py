@@ -22,7 +22,7 @@ from durabletask._worker.loop import ActivityLoop
 from durabletask._worker.options import ConcurrencyOptions
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
-from durabletask._worker.reports import report
+from durabletask._worker.reports import Reports
 from durabletask._worker.unanswered import Unanswered
 
 # Work items that have arrived and may not begin yet. Generous, since a sidecar may take a reader
@@ -32,7 +32,7 @@ _PARKED_BYTES_LIMIT = 256 * 1024 * 1024
 # How many activities of one kind may wait here while the other kind gets past them.
 _PASSED_BY = 1_000
 
-# Threads that report the results of `async def` activities; the reporting call blocks.
+# Threads that report the results of `async def` activities on connections whose `report` waits for the sidecar.
 _REPORTERS = 4
 
 
@@ -79,6 +79,7 @@ class Dispatcher:
         self._stopping = False
         self._long_turns = LongTurns(logger)
         self._unanswered = Unanswered(logger)
+        self._reports = Reports(_too_large, logger)
         self._intake = Intake(_PARKED_BYTES_LIMIT)
         threads = concurrency.maximum_thread_pool_workers
         # Two pools: activities that sleep must not keep orchestrations from going on.
@@ -135,19 +136,23 @@ class Dispatcher:
         kind = item.kind
         if kind == "orchestrator":
             received = Received(connection, item, data)
-            self._intake.admit(self._turn_lane, received, len(data))
+            self._intake.admit(self._turn_lane, received, len(data), connection.pause)
         elif kind == "activity":
             # The bytes are not kept: an activity is decoded already.
             call = self._calls.received(Received(connection, item, b""))
             if call is not None:
                 lane = self._awaited_lane if self._calls.is_async(item) else self._threaded_lane
-                self._intake.admit(lane, call, len(data))
+                self._intake.admit(lane, call, len(data), connection.pause)
         elif item.problem is not None:
             self._logger.error(
                 "Dropped a work item of %d bytes that cannot be answered: %s",
                 len(data),
                 item.problem,
             )
+
+    def has_parked(self) -> bool:
+        """Whether work items wait for others to end."""
+        return self._intake.has_parked
 
     def load(self) -> dict[str, int]:
         """How many work items of each kind are in progress, and how many wait."""
@@ -206,23 +211,27 @@ class Dispatcher:
         self._turn_threads.submit(partial(self._run_turn, received))
 
     def _run_turn(self, received: Received) -> None:
+        response = self._answer_to(received)
+        if response is None:
+            self._turn_over()
+        else:
+            self._reports.send(received, response, partial(self._turn_reported, received))
+
+    def _answer_to(self, received: Received) -> bytes | None:
+        """Run a turn, and answer it whatever happens; None if there is to be no answer."""
         try:
             if not received.connection.alive():
-                return
+                return None
             problem = received.item.problem
             if problem is None:
-                response = self._execute_turn(received)
-                if response is None:
-                    return
-            else:
-                self._logger.error(
-                    "The work item for %s is malformed: %s",
-                    received.subject,
-                    problem,
-                    extra=received.fields,
-                )
-                response = _turn_failure(received, malformed(problem))
-            self._report(received, response)
+                return self._execute_turn(received)
+            self._logger.error(
+                "The work item for %s is malformed: %s",
+                received.subject,
+                problem,
+                extra=received.fields,
+            )
+            return _turn_failure(received, malformed(problem))
         except (KeyboardInterrupt, SystemExit, MemoryError) as error:
             # Not the orchestration's end, whoever raised it: this process is to end, or has no room.
             self._unanswered.leave(received)
@@ -233,16 +242,12 @@ class Dispatcher:
                 type(error).__name__,
                 extra=received.fields,
             )
+            return None
         except BaseException as error:  # a panic of the engine, too
             self._logger.exception(
                 "An error occurred while running %s", received.subject, extra=received.fields
             )
-            response = _turn_failure(received, failure_chain(error))
-            self._report(received, response)
-        finally:
-            if self._stopping:  # too late for `close` to see
-                self._turns.clear_replay_cache()
-            self._intake.done(self._turn_lane)
+            return _turn_failure(received, failure_chain(error))
 
     def _execute_turn(self, received: Received) -> bytes | None:
         """The response; None if there is to be none.
@@ -268,19 +273,21 @@ class Dispatcher:
         finally:
             self._long_turns.end()
 
-    def _report(self, received: Received, response: bytes) -> None:
-        answered = report(
-            received,
-            response,
-            too_large=_too_large,
-            logger=self._logger,
-        )
-        if not answered:
-            self._logger.info(
-                "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
-                received.subject,
-                extra=received.fields,
-            )
+    def _turn_reported(self, received: Received, answered: bool) -> None:
+        try:
+            if not answered:
+                self._logger.info(
+                    "Dropped the result of %s: its stream has ended, and the sidecar hands the work out again.",
+                    received.subject,
+                    extra=received.fields,
+                )
+        finally:
+            self._turn_over()
+
+    def _turn_over(self) -> None:
+        if self._stopping:  # too late for `close` to see
+            self._turns.clear_replay_cache()
+        self._intake.done(self._turn_lane)
 
 
 def _too_large(received: Received, message: str) -> bytes:

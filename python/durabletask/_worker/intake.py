@@ -12,6 +12,9 @@ Item = TypeVar("Item")
 # What a parked item costs beside its bytes, roughly: objects and queue slots.
 _OVERHEAD = 1024
 
+# Seconds for which a reader that is held back does other things at a time.
+_PAUSE = 0.1
+
 
 class Lane(Generic[Item]):
     """Items of one kind: `limit` of them run at once, the others are parked in order."""
@@ -56,14 +59,29 @@ class Intake:
         self._lanes.append(lane)
         return lane
 
-    def admit(self, lane: Lane[Item], item: Item, size: int) -> bool:
-        """Start an item or park it; blocks while too much is parked. False: closed, dropped."""
+    def admit(
+        self,
+        lane: Lane[Item],
+        item: Item,
+        size: int,
+        pause: Callable[[float], bool] = lambda _: False,
+    ) -> bool:
+        """Start an item or park it; blocks while too much is parked. False: closed, dropped.
+
+        Meanwhile `pause(seconds)` is called without the lock: it does what may end items, or returns False at once if
+        that is up to other threads.
+        """
         with self._lock:
             if lane.running >= lane.limit:
                 size += _OVERHEAD
-                self._wait_until(
-                    lambda: self._closed or lane.running < lane.limit or not self._full(size)
-                )
+                while self._is_to_wait(lane, size):
+                    self._lock.release()
+                    try:
+                        paused = pause(_PAUSE)
+                    finally:
+                        self._lock.acquire()
+                    if not paused:
+                        self._wait_until(lambda: not self._is_to_wait(lane, size))
             if self._closed:
                 return False
             if lane.running >= lane.limit:
@@ -140,6 +158,14 @@ class Intake:
         with self._lock:
             self._wait_until(lambda: self._running() == 0, timeout)
             return self._running()
+
+    @property
+    def has_parked(self) -> bool:
+        """Whether items wait for others to end."""
+        return self._parked_bytes > 0
+
+    def _is_to_wait(self, lane: Lane[Any], size: int) -> bool:
+        return not self._closed and lane.running >= lane.limit and self._full(size)
 
     def _wait_until(self, reached: Callable[[], bool], timeout: float | None = None) -> None:
         self._waiting += 1

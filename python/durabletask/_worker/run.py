@@ -12,7 +12,9 @@ from typing import Any
 import grpc
 
 from durabletask._transport import backoff_delays, describe
-from durabletask._worker.connection import Connection, without_receive_limit
+from durabletask._worker.choice import Transport
+from durabletask._worker.connection import Connection
+from durabletask._worker.connections import Connections
 from durabletask._worker.dispatcher import Dispatcher
 from durabletask._worker.process import NO_THREADS_AFTER_MAIN
 
@@ -37,12 +39,15 @@ class Settings:
 
     host_address: str
     secure_channel: bool
+    # The program's; metadata is apart from them.
     interceptors: Sequence[Any] | None
+    metadata: Sequence[tuple[str, str]]
     channel_options: Sequence[tuple[str, Any]] | None
     stop_timeout: float
     keepalive_interval: float
     stateful_history: bool
     idle_timeout: float
+    transport: Transport = "auto"
     # Asked at each start for what the worker tells the sidecar of itself; None: nothing.
     offer: Callable[[], Sequence[tuple[str, bytes]]] | None = None
 
@@ -53,7 +58,7 @@ class WorkerRun:
     def __init__(self, settings: Settings, dispatcher: Dispatcher, logger: logging.Logger):
         self._settings = settings
         self._offer = () if settings.offer is None else settings.offer()
-        self._channel_options = without_receive_limit(settings.channel_options, logger)
+        self._connections = Connections(settings, self._is_waited_for, logger)
         self._dispatcher = dispatcher
         self._logger = logger
         self._stopping = threading.Event()
@@ -85,6 +90,7 @@ class WorkerRun:
 
     def start(self) -> None:
         """Start the threads."""
+        self._connections.start()
         if NO_THREADS_AFTER_MAIN:
             self._dispatcher.start_all()
         self._reader.start()
@@ -107,6 +113,9 @@ class WorkerRun:
         self._settled.set()
         # The stream stays open meanwhile: when it ends, the sidecar hands out again whatever is not
         # reported.
+        connection = self._connection
+        if connection is not None:
+            connection.hasten()
         running = self._dispatcher.drain(max(deadline - time.monotonic(), 0.0))
         connection = self._connection
         if connection is not None:
@@ -115,6 +124,7 @@ class WorkerRun:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_END_OF_THREADS + max(deadline - time.monotonic(), 0.0))
         ended = self._dispatcher.close(_END_OF_THREADS)
+        self._connections.close()
         if running or not ended:
             self._logger.warning(
                 "Stopped with %d work items still running after %s seconds; the sidecar hands them "
@@ -124,6 +134,10 @@ class WorkerRun:
             )
             return False
         return True
+
+    def _is_waited_for(self) -> bool:
+        """Whether something else goes on as soon as it is known what became of results."""
+        return self._stopping.is_set() or self._dispatcher.has_parked()
 
     # The reader's thread
 
@@ -157,15 +171,7 @@ class WorkerRun:
         self._logger.info("Disconnected from %s", self._settings.host_address)
 
     def _connect(self) -> Connection:
-        settings = self._settings
-        connection = Connection(
-            settings.host_address,
-            settings.secure_channel,
-            settings.interceptors,
-            self._channel_options,
-            stateful_history=settings.stateful_history,
-            offer=self._offer,
-        )
+        connection = self._connections.connect(self._offer)
         self._connection = connection
         try:
             connection.hello(_HELLO_TIMEOUT)

@@ -119,3 +119,7 @@ def get_grpc_channel(
     else:
         channel = grpc.insecure_channel(target, options=merged)
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
+
+
+# Tells whether it has been replaced.
+OWN_GET_GRPC_CHANNEL = get_grpc_channel

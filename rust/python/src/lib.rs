@@ -11,6 +11,7 @@ mod kept;
 mod messages;
 mod sidecar;
 mod tasks;
+mod transport;
 
 #[pymodule(gil_used = true)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -21,5 +22,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     context::register(module)?;
     engine::register(module)?;
     messages::register(module)?;
-    sidecar::register(module)
+    sidecar::register(module)?;
+    transport::register(module)
 }
