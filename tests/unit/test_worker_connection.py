@@ -33,15 +33,20 @@ def sidecar() -> Iterator[FakeSidecar]:
         yield sidecar
 
 
+@pytest.fixture(params=["native", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture
-def make_worker(sidecar: FakeSidecar) -> Iterator[Callable[..., TaskHubGrpcWorker]]:
+def make_worker(sidecar: FakeSidecar, transport: Any) -> Iterator[Callable[..., TaskHubGrpcWorker]]:
     made: list[TaskHubGrpcWorker] = []
 
     def make(*activities: Callable[..., Any], **options: Any) -> TaskHubGrpcWorker:
         worker = TaskHubGrpcWorker(
             host_address=sidecar.address,
             log_handler=logging.NullHandler(),
-            **{"keepalive_interval": 0, "stop_timeout": SOON, **options},
+            **{"keepalive_interval": 0, "stop_timeout": SOON, "transport": transport, **options},
         )
         for activity in (echo, *activities):
             worker.add_activity(activity)
@@ -213,7 +218,7 @@ def test_a_result_that_a_full_disk_refuses_is_handed_in_again(
 
 @pytest.mark.parametrize("kind", ["activity", "orchestrator"])
 def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(
-    kind: str, caplog: pytest.LogCaptureFixture
+    kind: str, transport: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def big(ctx: Any, _: Any) -> str:
         return "x" * 200_000
@@ -221,7 +226,7 @@ def test_a_result_too_large_for_the_channel_becomes_a_failure_that_says_so(
     with (
         FakeSidecar(**{"grpc.max_receive_message_length": 100_000}) as sidecar,
         TaskHubGrpcWorker(
-            host_address=sidecar.address, log_handler=logging.NullHandler()
+            host_address=sidecar.address, log_handler=logging.NullHandler(), transport=transport
         ) as worker,
     ):
         worker.add_activity(big)

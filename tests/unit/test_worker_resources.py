@@ -46,7 +46,7 @@ def settled_at(expected: Counts) -> Counts:
         time.sleep(0.01)
 
 
-def program(address: str) -> None:
+def program(address: str, transport: Any) -> None:
     """Run by the test below in a process that has nothing else to count."""
 
     def work(ctx: Any, value: Any) -> Any:
@@ -55,7 +55,9 @@ def program(address: str) -> None:
     async def work_async(ctx: Any, value: Any) -> Any:
         return value
 
-    worker = TaskHubGrpcWorker(host_address=address, log_handler=logging.NullHandler())
+    worker = TaskHubGrpcWorker(
+        host_address=address, log_handler=logging.NullHandler(), transport=transport
+    )
     worker.add_activity(work)
     worker.add_activity(work_async)
     worker.start()
@@ -85,10 +87,11 @@ def program(address: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts what Linux shows in /proc")
-def test_sixty_starts_and_thirty_lost_streams_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("transport", ["native", "grpcio"])
+def test_sixty_starts_and_thirty_lost_streams_leave_nothing_behind(transport: str) -> None:
     with FakeSidecar() as sidecar:
         ran = subprocess.run(
-            [sys.executable, __file__, sidecar.address],
+            [sys.executable, __file__, sidecar.address, transport],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             capture_output=True,
             text=True,
@@ -132,4 +135,4 @@ def test_an_activity_that_ignores_its_cancellation_leaves_no_thread() -> None:
 
 
 if __name__ == "__main__":
-    program(sys.argv[1])
+    program(sys.argv[1], sys.argv[2])

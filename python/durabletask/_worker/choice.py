@@ -54,10 +54,14 @@ class NativeTarget:
 
 @dataclass(frozen=True)
 class Choice:
-    """Attributes: target: where the package's own transport connects; None: grpcio does. why: what the log says."""
+    """Attributes: target: where the package's own transport connects; None: grpcio does. why: what the log says.
+
+    as_chosen: whether that is the transport that was asked for.
+    """
 
     target: NativeTarget | None
     why: str
+    as_chosen: bool = True
 
 
 def known_transport(name: Any) -> Transport:
@@ -116,7 +120,7 @@ def choose(
             )
     if transport == "native":
         raise ValueError(f'transport="native" is not possible: {why_not}')
-    return Choice(None, why_not)
+    return Choice(None, why_not, as_chosen=False)
 
 
 def roots(environment: Mapping[str, str] = os.environ) -> bytes:

@@ -47,9 +47,11 @@ class Connections:
         choice = self._choice
         if choice.target is not None:
             choice = self._started(choice.target)
-        self._logger.debug(
+        grpcio = choice.target is None
+        self._logger.log(
+            logging.INFO if grpcio and not choice.as_chosen else logging.DEBUG,
             "Connecting by %s: %s",
-            "grpcio" if choice.target is None else "the own transport",
+            "grpcio" if grpcio else "the native transport",
             choice.why,
         )
 
@@ -82,7 +84,7 @@ class Connections:
             transport.stop()
 
     def _started(self, target: NativeTarget) -> Choice:
-        """Start the own transport; it is grpcio that says what is wrong with metadata and certificates."""
+        """Start the native transport; it is grpcio that says what is wrong with metadata and certificates."""
         try:
             self._tls = None if target.name is None else (roots(), target.name)
             transport = _core.Transport()
@@ -92,6 +94,6 @@ class Connections:
         except (OSError, ValueError) as error:
             if self._settings.transport == "native":
                 raise
-            return Choice(None, str(error))
+            return Choice(None, str(error), as_chosen=False)
         self._transport = transport
         return self._choice
