@@ -394,8 +394,8 @@ class Transport:
         host: str,
         port: int,
         *,
-        tls: tuple[bytes, str] | None = None,
-        metadata: Sequence[tuple[str, str | bytes]] = [],
+        tls: tuple[bytes, str] | None,
+        metadata: Sequence[tuple[str, str | bytes]],
     ) -> TransportConnection: ...
     def stop(self) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def chosen(
     secure: bool = False,
     interceptors: Any = None,
     options: Any = None,
-    **environment: str,
+    environment: Mapping[str, str] = {},
 ) -> Choice:
     return choose("auto", address, secure, interceptors, options, {**NATIVE, **environment})
 
@@ -102,20 +102,22 @@ def test_replaced_and_instrumented_channels_are_for_grpcio(monkeypatch: pytest.M
 @pytest.mark.parametrize("name", ["grpc_proxy", "https_proxy", "http_proxy"])
 def test_proxies_are_for_grpcio_unless_the_address_is_excepted(name: str) -> None:
     proxy = {name: "http://proxy:3128"}
-    assert chosen(**proxy).why == f"{name} names a proxy"
-    assert chosen(**proxy, no_proxy="10.0.0.1, .example.com").target is None
-    assert chosen("a.example.com:1", **proxy, no_proxy="10.0.0.1, .example.com").target is not None
-    assert chosen(**proxy, no_grpc_proxy="localhost", no_proxy="x").target is not None
+    assert chosen(environment=proxy).why == f"{name} names a proxy"
+    excepting = {**proxy, "no_proxy": "10.0.0.1, .example.com"}
+    assert chosen(environment=excepting).target is None
+    assert chosen("a.example.com:1", environment=excepting).target is not None
+    own = {**proxy, "no_grpc_proxy": "localhost", "no_proxy": "x"}
+    assert chosen(environment=own).target is not None
 
 
 def test_the_program_has_the_last_word() -> None:
-    arguments: Any = ("localhost:4001", False, None, None)
-    assert choose("grpcio", *arguments, NATIVE).target is None
+    address = "localhost:4001"
+    assert choose("grpcio", address, False, None, None, NATIVE).target is None
     grpcio = {"DURABLETASK_TRANSPORT": "grpcio"}
-    assert choose("native", *arguments, grpcio).target is not None
-    assert choose("auto", *arguments, grpcio) == Choice(None, "chosen by DURABLETASK_TRANSPORT")
+    assert choose("native", address, False, None, None, grpcio).target is not None
+    assert chosen(environment=grpcio) == Choice(None, "chosen by DURABLETASK_TRANSPORT")
     with pytest.raises(ValueError, match="DURABLETASK_TRANSPORT must be one of"):
-        choose("auto", *arguments, {"DURABLETASK_TRANSPORT": "tcp"})
+        chosen(environment={"DURABLETASK_TRANSPORT": "tcp"})
     with pytest.raises(
         ValueError, match=r'transport="native" is not possible: it has interceptors'
     ):

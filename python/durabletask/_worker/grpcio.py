@@ -91,13 +91,13 @@ class GrpcioConnection(Connection):
         """Report one result, and again after what may pass, while the stream lives."""
         complete = self._completions[report.kind]
         delays: Iterator[float] | None = None
-        while self._alive:
+        while self.alive():
             try:
                 complete(report.response, timeout=_REPORT_TIMEOUT)
             except ValueError:  # the channel was closed before the call began
                 break
             except grpc.RpcError as error:
-                if not self._alive:
+                if not self.alive():
                     break
                 if is_transient(error):
                     self._logger.debug(

@@ -37,7 +37,7 @@ class CallError(grpc.RpcError):
         """What is said about it."""
         return self._details
 
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+    def trailing_metadata(self) -> Any:
         """What the sidecar sent along, as far as it tells more about the failure."""
         return (("grpc-status-details-bin", self._status),) if self._status else ()
 

@@ -49,7 +49,7 @@ impl Transport {
     /// none; `metadata` goes with every call.
     ///
     /// Raises `ValueError` for certificates, names and metadata that can not be used.
-    #[pyo3(signature = (host, port, *, tls=None, metadata=Vec::new()))]
+    #[pyo3(signature = (host, port, *, tls, metadata))]
     #[allow(clippy::needless_pass_by_value, reason = "arguments from Python are extracted, and owned")]
     fn connection(
         &self,

@@ -38,6 +38,7 @@ pub struct Taken<T> {
     pub ended: Option<Result<(), Status>>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each holds or not, whatever the others do")]
 struct State<T> {
     messages: VecDeque<Bytes>,
     bytes: usize,
