@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Client {
     connection: Connection<&'static str>,
     // Behind it: fields are dropped in order.
-    _transport: Transport,
+    transport: Transport,
 }
 
 fn client(address: SocketAddr) -> Client {
@@ -28,7 +28,7 @@ fn client(address: SocketAddr) -> Client {
 fn client_with(target: Target, metadata: Metadata) -> Client {
     let transport = Transport::start().expect("threads can be started");
     let connection = transport.connection(Settings { target, metadata }).expect("is an address");
-    Client { connection, _transport: transport }
+    Client { connection, transport: transport }
 }
 
 impl Client {
@@ -208,7 +208,7 @@ fn whoever_does_not_read_holds_the_sender_back_and_not_other_calls() {
             if call.path() != "/S/Stream" {
                 return call.succeed(b"");
             }
-            let message = framed(&[0; 64 * 1024]);
+            let message = framed(&vec![0; 64 * 1024]);
             let mut body = call.begin();
             for _ in 0..1_000 {
                 body.reserve_capacity(message.len());
@@ -346,7 +346,7 @@ fn stopping_ends_what_waits_and_takes_no_time() {
         std::thread::sleep(Duration::from_millis(20));
         let began = Instant::now();
         client.connection.close();
-        client._transport.stop();
+        client.transport.stop();
         assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
         assert_eq!(calling.join().expect("returns").map_err(|status| status.code), Err(Code::Cancelled));
         assert!(matches!(taking.join().expect("returns"), Some(Err(_))));
