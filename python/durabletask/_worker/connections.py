@@ -46,7 +46,7 @@ class Connections:
         """Start what connections need that all of them share."""
         choice = self._choice
         if choice.target is not None:
-            choice = self._started(choice.target)
+            self._choice = choice = self._started(choice.target)
         grpcio = choice.target is None
         self._logger.log(
             logging.INFO if grpcio and not choice.as_chosen else logging.DEBUG,
@@ -59,8 +59,11 @@ class Connections:
         """Another connection, which connects at its first call."""
         settings = self._settings
         common: dict[str, Any] = {"stateful_history": settings.stateful_history, "offer": offer}
-        transport, target = self._transport, self._choice.target
-        if transport is not None and target is not None:
+        target = self._choice.target
+        if target is not None:
+            transport = self._transport
+            if transport is None:
+                raise RuntimeError("The worker has been stopped.")
             wire = transport.connection(
                 target.host, target.port, tls=self._tls, metadata=settings.metadata
             )

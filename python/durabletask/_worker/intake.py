@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,9 @@ _OVERHEAD = 1024
 
 # Seconds for which a reader that is held back does other things at a time.
 _PAUSE = 0.1
+
+# Seconds after which a wait that signals are to interrupt looks up.
+_LOOK_UP = 0.5
 
 
 class Lane(Generic[Item]):
@@ -155,8 +159,11 @@ class Intake:
 
     def wait_idle(self, timeout: float) -> int:
         """Wait until nothing runs, `timeout` seconds at most; returns how many still run."""
+        deadline = time.monotonic() + timeout
         with self._lock:
-            self._wait_until(lambda: self._running() == 0, timeout)
+            # A signal that comes just before a wait does not end it, and its handler is to run soon.
+            while self._running() > 0 and (left := deadline - time.monotonic()) > 0:
+                self._wait_until(lambda: self._running() == 0, min(left, _LOOK_UP))
             return self._running()
 
     @property

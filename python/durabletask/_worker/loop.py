@@ -9,6 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+# What makes an awaitable, what is told of its end, and the context to run it in.
+_Due = tuple[
+    Callable[[], Awaitable[Any]],
+    Callable[[Any, BaseException | None], None],
+    contextvars.Context,
+]
+
 
 class ActivityLoop:
     """An event loop on a daemon thread of its own, started at first use; or the program's own loop."""
@@ -21,6 +28,8 @@ class ActivityLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._due: list[_Due] = []
+        self._due_lock = threading.Lock()
 
     def run(
         self,
@@ -35,7 +44,12 @@ class ActivityLoop:
         Raises:
             RuntimeError: The program's loop is closed.
         """
-        self._started().call_soon_threadsafe(self._begin, make, ended, context)
+        loop = self._started()
+        with self._due_lock:
+            # Waking the loop costs as much as all else here: those that come while it wakes begin with the first.
+            if not self._due:
+                loop.call_soon_threadsafe(self._begin_due)
+            self._due.append((make, ended, context))
 
     def start(self) -> None:
         """Start the thread now."""
@@ -104,6 +118,15 @@ class ActivityLoop:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+    def _begin_due(self) -> None:
+        with self._due_lock:
+            due, self._due = self._due, []
+        for make, ended, context in due:
+            try:
+                self._begin(make, ended, context)
+            except Exception as error:  # of the program's own loop: the others are to begin, too
+                ended(None, error)
 
     def _begin(
         self,
