@@ -6,9 +6,12 @@ use pyo3::prelude::*;
 
 mod context;
 mod engine;
+mod failures;
 mod gil;
 mod kept;
 mod messages;
+mod payload;
+mod python;
 mod sidecar;
 mod tasks;
 mod transport;

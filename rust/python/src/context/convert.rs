@@ -5,15 +5,14 @@ use std::sync::Arc;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::semantics::Semantics;
 use durabletask_core::time::Timestamp;
-use durabletask_core::{HistoryPropagationScope, Until};
+use durabletask_core::{HistoryPropagationScope, Name, Until};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDateTime, PyDelta, PyDeltaAccess, PyString, PyTzInfo, PyTzInfoAccess};
 
-use super::Named;
-use crate::engine::python;
+use crate::python;
 
 /// How many functions and policies a context remembers; few orchestrators call more.
 const REMEMBERED: usize = 16;
@@ -52,6 +51,19 @@ impl<T> Memory<T> {
         let forgotten = std::mem::replace(&mut self.entries[self.oldest], entry);
         self.oldest = (self.oldest + 1) % REMEMBERED;
         Some(forgotten)
+    }
+}
+
+/// What is called: its name for the engine, and for its tasks.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) name: Name,
+    pub(super) text: Py<PyString>,
+}
+
+impl Named {
+    pub(super) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { name: Name::clone(&self.name), text: self.text.clone_ref(py) }
     }
 }
 

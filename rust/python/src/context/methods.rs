@@ -13,13 +13,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::convert::{self, Memory};
-use super::{ConfirmedAhead, Named, Propagated, RuntimeContext, State};
-use crate::engine::failures::Failure;
-use crate::engine::{payload, python};
+use super::convert::{self, Memory, Named};
+use super::{ConfirmedAhead, Propagated, RuntimeContext, State};
+use crate::failures::Failure;
 use crate::gil::{Guarded, SetOnce};
 use crate::kept::Kept;
 use crate::tasks::{About, Task, TaskClass, new_task};
+use crate::{payload, python};
 
 #[pymethods]
 impl RuntimeContext {

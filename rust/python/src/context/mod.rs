@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
 use durabletask_core::wire::{Event, EventType, Span};
-use durabletask_core::{Host, Input, Name, Orchestration};
+use durabletask_core::{Host, Input, Orchestration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::engine::Stop;
-use crate::engine::payload;
 use crate::gil::{Borrowed, Guarded, SetOnce};
 use crate::kept::Kept;
+use crate::payload;
 use crate::tasks::{AlreadyCompleted, Task};
-use convert::Memory;
+use convert::{Memory, Named};
 
 /// What the engine keeps for Python.
 #[derive(Debug)]
@@ -67,19 +67,6 @@ struct ConfirmedAhead {
 impl Default for ConfirmedAhead {
     fn default() -> Self {
         Self { asked_for: true, ids: Vec::new() }
-    }
-}
-
-/// What is called: its name for the engine, and for its tasks.
-#[derive(Debug)]
-struct Named {
-    name: Name,
-    text: Py<PyString>,
-}
-
-impl Named {
-    fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { name: Name::clone(&self.name), text: self.text.clone_ref(py) }
     }
 }
 

@@ -8,9 +8,8 @@ use pyo3::exceptions::PyLookupError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{failures, payload};
 use crate::context::RuntimeContext;
-use crate::gil;
+use crate::{failures, gil, payload};
 
 /// Why a request has no answer of its own.
 pub(super) enum Unanswered {

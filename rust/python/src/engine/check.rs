@@ -17,11 +17,12 @@ use super::executor::named;
 use super::log::Log;
 use super::recorded::{Recorded, Unreadable};
 use super::stalled::Mismatch;
+use super::stop::Stop;
 use super::surroundings::OwnContext;
-use super::turn::{Stop, Turn};
-use super::{failures, python};
+use super::turn::Turn;
 use crate::context::RuntimeContext;
 use crate::tasks::Following;
+use crate::{failures, python};
 
 /// `(kind, message, event_index, event_id, where the orchestrator stands)`; `kind` is "non-deterministic" or "failed".
 type Finding = (&'static str, String, Option<usize>, Option<i32>, Option<String>);

@@ -17,13 +17,13 @@ use super::counters::Counters;
 use super::live::{Found, LiveExecutions};
 use super::log::{About, Log};
 use super::stalled::{Mismatch, Subject, stalled};
+use super::stop::Stop;
 use super::surroundings::Surroundings;
 use super::trace::Spans;
-use super::turn::{Execution, Stop, Turn};
-use super::{failures, python};
+use super::turn::{Execution, Turn};
 use crate::context::RuntimeContext;
-use crate::gil;
 use crate::tasks::Following;
+use crate::{failures, gil, python};
 
 /// Runs orchestrators: `OrchestratorRequest` bytes in, `OrchestratorResponse` bytes out.
 ///

@@ -11,8 +11,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::failures;
 use crate::context::RuntimeContext;
+use crate::failures;
 
 const DEBUG: u8 = 10;
 const INFO: u8 = 20;

@@ -4,19 +4,17 @@ mod answer;
 mod check;
 mod counters;
 mod executor;
-pub(crate) mod failures;
 mod live;
 mod log;
-pub(crate) mod payload;
-pub(crate) mod python;
 mod recorded;
 mod routine;
 mod stalled;
+mod stop;
 mod surroundings;
 mod trace;
 mod turn;
 
-pub(crate) use turn::Stop;
+pub(crate) use stop::Stop;
 
 use pyo3::prelude::*;
 

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::python;
 use super::surroundings::OwnContext;
+use crate::python;
 
 /// The user's code while it is driven.
 pub(super) struct Routine<'py> {

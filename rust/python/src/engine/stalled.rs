@@ -4,7 +4,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::python;
+use crate::python;
 
 /// Why the code does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::failures;
+use crate::failures;
 
 /// Whom the spans are told to: an object with `wanted()` and `turn(execution, timers, end)`, or None.
 pub(super) struct Spans<'py>(Option<Bound<'py, PyAny>>);

@@ -10,43 +10,20 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::failures::{self, Code, Failure};
 use super::log::{About, Log};
-use super::python;
 use super::routine::{Paused, Routine};
 use super::stalled::Mismatch;
+use super::stop::Stop;
 use super::surroundings::{Entered, OwnContext};
 use super::trace::Trace;
 use crate::context::{Completed, PythonHost, RuntimeContext};
+use crate::failures::{self, Code, Failure};
+use crate::python;
 use crate::tasks::Task;
 use reading::{FEW_EVENTS, MANY_EVENTS, SEEN_AHEAD, read_ahead};
 
 /// What a task that is waited for takes, the object in Python and the list that it is in.
 const TASK_BYTES: usize = 128;
-
-/// Why a turn stopped before its last event.
-pub(crate) enum Stop {
-    /// The request is unreadable: it is answered, but says nothing about the orchestration.
-    Corrupt(Corrupt),
-    /// The orchestration fails with this exception.
-    Failed(PyErr),
-    /// The same, and it is the user's code that raised it.
-    Raised(PyErr),
-    /// The code here is not the code that the instance needs; another worker may have it.
-    Unfit(Mismatch, PyErr),
-}
-
-impl From<PyErr> for Stop {
-    fn from(error: PyErr) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<Corrupt> for Stop {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt)
-    }
-}
 
 /// An orchestrator between two turns: its state, its code where it waits, and the task that it waits for.
 #[derive(Debug)]

@@ -4,12 +4,14 @@ use std::cell::Cell;
 
 use durabletask_core::semantics::Semantics;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::completable::CompletableTask;
 use super::composite::{Child, Composite, Rule};
-use super::own;
-use super::{CompletableTask, Task};
+use super::own::{self, Watching};
+use super::task::Task;
 
 thread_local! {
     /// Whether `when_all` waits for all, in the orchestration whose code this thread runs.
@@ -103,7 +105,7 @@ impl CompositeTask {
         if let (Some(own), Some(tasks)) = (slf.as_super().get().as_own(), tasks) {
             own.children.get_or_set(slf.py(), children(tasks)?);
         }
-        if own::wants_to_be_told(slf)? { own::watch(slf) } else { Ok(()) }
+        if wants_to_be_told(slf)? { own::watch(slf.as_super()) } else { Ok(()) }
     }
 
     /// The tasks it is composed of.
@@ -117,6 +119,13 @@ impl CompositeTask {
     fn on_child_completed(&self, task: &Bound<'_, PyAny>) {
         let _ = task;
     }
+}
+
+/// Whether the class of a composite is one of a program's that wants to be told.
+fn wants_to_be_told(composite: &Bound<'_, CompositeTask>) -> PyResult<bool> {
+    let name = intern!(composite.py(), "on_child_completed");
+    let ours = composite.py().get_type::<CompositeTask>().getattr(name)?;
+    Ok(!composite.get_type().getattr(name)?.is(&ours))
 }
 
 /// Completes when all its tasks have completed, or as soon as one has failed; in the semantics of Dapr 1.19 it fails when

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::composite::{Child, Parents};
-use crate::engine::failures::Failure;
-use crate::engine::payload;
+use crate::failures::Failure;
 use crate::gil::SetOnce;
+use crate::payload;
 
 /// Orders completions: of two tasks, the one that completed first has the lower stamp. One count for the process is
 /// enough, since stamps are only compared inside an orchestration.

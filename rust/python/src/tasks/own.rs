@@ -12,20 +12,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::compose::CompositeTask;
 use super::composite::Child;
-use super::{Kind, Task};
 use crate::gil::{Guarded, SetOnce};
 
 /// What a task has that a program made.
 #[derive(Debug)]
-pub(crate) struct Own {
-    pub(super) children: SetOnce<Vec<Py<Task>>>,
+pub(crate) struct Own<T> {
+    pub(super) children: SetOnce<Vec<Py<T>>>,
     pub(super) result: Guarded<Option<Py<PyAny>>>,
     pub(super) exception: Guarded<Option<Py<PyBaseException>>>,
 }
 
-impl Own {
+impl<T> Own<T> {
     pub(super) fn new() -> Self {
         Self { children: SetOnce::new(), result: Guarded::new(None), exception: Guarded::new(None) }
     }
@@ -74,19 +72,27 @@ pub(super) struct Watch {
     told: AtomicBool,
 }
 
+/// A task that may have to tell composites of its end.
+pub(super) trait Watching: Child {
+    /// Whom it has to tell.
+    fn watched(&self) -> &Watched;
+    /// What it is made of, by the engine or by a program.
+    fn children(&self, py: Python<'_>) -> &[Py<Self>];
+}
+
 /// Tells the composites of a task that has ended, and of those composed of it that have ended thereby.
-pub(super) fn tell(task: &Task, py: Python<'_>) -> PyResult<()> {
-    let Some(watched) = task.watched.get(py) else { return Ok(()) };
+pub(super) fn tell<T: Watching>(task: &T, py: Python<'_>) -> PyResult<()> {
+    let Some(watched) = task.watched().get(py) else { return Ok(()) };
     // Programs run below, and may have tasks watched.
     let due = mem::take(&mut *watched.lock(py));
     let mut kept = Vec::new();
     for watch in due {
-        let Some(parent) = watch.parent.bind(py).upgrade_as::<CompositeTask>()? else { continue };
-        let Some(child) = parent.as_super().get().children(py).get(watch.child) else { continue };
+        let Some(parent) = watch.parent.bind(py).upgrade_as::<T>()? else { continue };
+        let Some(child) = parent.get().children(py).get(watch.child) else { continue };
         if child.get().stamp(py).is_none() {
             kept.push(watch);
         } else if !watch.told.swap(true, Ordering::Relaxed) {
-            parent.call_method1(intern!(py, "on_child_completed"), (child,))?;
+            parent.as_any().call_method1(intern!(py, "on_child_completed"), (child,))?;
         }
     }
     watched.lock(py).append(&mut kept);
@@ -94,12 +100,12 @@ pub(super) fn tell(task: &Task, py: Python<'_>) -> PyResult<()> {
 }
 
 /// Has a composite be told of the end of its children; those that have ended it is told of at once.
-pub(super) fn watch(composite: &Bound<'_, CompositeTask>) -> PyResult<()> {
+pub(super) fn watch<T: Watching>(composite: &Bound<'_, T>) -> PyResult<()> {
     let py = composite.py();
     let parent = PyWeakrefReference::new(composite.as_any())?.unbind();
-    for (index, child) in composite.as_super().get().children(py).iter().enumerate() {
+    for (index, child) in composite.get().children(py).iter().enumerate() {
         if child.get().stamp(py).is_some() {
-            composite.call_method1(intern!(py, "on_child_completed"), (child,))?;
+            composite.as_any().call_method1(intern!(py, "on_child_completed"), (child,))?;
             continue;
         }
         let watch = Arc::new(Watch { parent: parent.clone_ref(py), child: index, told: AtomicBool::new(false) });
@@ -109,21 +115,15 @@ pub(super) fn watch(composite: &Bound<'_, CompositeTask>) -> PyResult<()> {
 }
 
 /// Adds a watch to all that the end of a task may come from.
-fn add(task: &Task, py: Python<'_>, watch: &Arc<Watch>) {
+fn add<T: Watching>(task: &T, py: Python<'_>, watch: &Arc<Watch>) {
     let mut within = vec![task];
     while let Some(task) = within.pop() {
-        match &task.kind {
-            Kind::Leaf(_) => {
-                task.watched.get_or_set(py, Box::new(Guarded::new(Vec::new()))).lock(py).push(Arc::clone(watch));
+        match task.as_composite() {
+            None => {
+                let watched = task.watched().get_or_set(py, Box::new(Guarded::new(Vec::new())));
+                watched.lock(py).push(Arc::clone(watch));
             }
-            Kind::Composite(composite) => within.extend(composite.children().iter().map(Py::get)),
+            Some(composite) => within.extend(composite.children().iter().map(Py::get)),
         }
     }
-}
-
-/// Whether the class of a composite is one of a program's that wants to be told.
-pub(super) fn wants_to_be_told(composite: &Bound<'_, CompositeTask>) -> PyResult<bool> {
-    let name = intern!(composite.py(), "on_child_completed");
-    let ours = composite.py().get_type::<CompositeTask>().getattr(name)?;
-    Ok(!composite.get_type().getattr(name)?.is(&ours))
 }

@@ -5,8 +5,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::iterator::PySendResult;
 
-use super::super::failures;
 use super::{Stop, Turn};
+use crate::failures;
 use crate::tasks::{Task, TaskState};
 
 impl<'py> Turn<'_, 'py> {

@@ -5,8 +5,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::super::log::FEW_CALLS;
-use super::super::{failures, payload};
 use super::{Stop, Turn};
+use crate::{failures, payload};
 
 impl Turn<'_, '_> {
     /// The user's code has returned.

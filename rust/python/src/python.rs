@@ -31,6 +31,7 @@ pub(crate) fn runtime_context_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>
 }
 
 pub(crate) static FAILURE_DETAILS: Import = Import::new("durabletask.task", "FailureDetails");
+pub(crate) static TASK: Import = Import::new("durabletask._core", "Task");
 pub(crate) static TASK_FAILED_ERROR: Import = Import::new("durabletask.task", "TaskFailedError");
 pub(crate) static NON_DETERMINISM_ERROR: Import = Import::new("durabletask.task", "NonDeterminismError");
 pub(crate) static ORCHESTRATION_STATE_ERROR: Import = Import::new("durabletask.task", "OrchestrationStateError");

@@ -8,8 +8,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use super::python;
-use crate::tasks::Task;
+use crate::python;
 
 /// The key that marks objects to be read back as `SimpleNamespace`.
 const MARKER: &[u8] = b"__durabletask_autoobject__";
@@ -90,7 +89,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>) -> PyResult<String> {
 /// The error for a value that is a task, or has one in it: somebody has forgotten to wait for it.
 pub(crate) fn not_waited_for(value: &Bound<'_, PyAny>) -> Option<PyErr> {
     fn task_in<'py>(value: &Bound<'py, PyAny>, depth: usize) -> Option<Bound<'py, PyAny>> {
-        if value.is_instance_of::<Task>() {
+        if python::TASK.is_instance(value).unwrap_or(false) {
             return Some(value.clone());
         }
         let depth = depth.checked_sub(1)?;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::python;
+use crate::python;
 
 /// Failures that are told of, at most, each behind the one before it.
 const LONGEST_CHAIN: usize = 16;
