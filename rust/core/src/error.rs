@@ -1,6 +1,7 @@
 //! What can be wrong with a turn: the history, or the user's code. The two never mix.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::wire::Corrupt;
 
@@ -10,12 +11,59 @@ pub enum Error {
     /// The bytes of the request make no sense; no orchestrator can be replayed from them.
     #[error("the orchestrator request can not be decoded: {0}")]
     Corrupt(#[from] Corrupt),
-    /// The history says something that no history can say.
-    #[error("{0}")]
-    State(String),
+    /// The orchestration is in a state that it can not go on from, whatever its code does.
+    #[error(transparent)]
+    State(Box<StateError>),
     /// The history is fine, and today's code does something else than it says.
     #[error("{0}")]
     NonDeterminism(Box<NonDeterminism>),
+}
+
+/// What no orchestration can go on from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// An event of the history says nothing of what has happened.
+    #[error(
+        "{instance_id}: event {event_index} of the history has no type; expected one field of HistoryEvent.eventType"
+    )]
+    EventWithoutType {
+        /// The instance.
+        instance_id: Arc<str>,
+        /// Place of the event in the history, from 0.
+        event_index: usize,
+    },
+    /// It says something that this version does not know.
+    #[error(
+        "{instance_id}: event {event_index} of the history has a type that this version does not know (field {field} of \
+         HistoryEvent); the sidecar is newer than this worker, which should be upgraded"
+    )]
+    UnknownEventType {
+        /// The instance.
+        instance_id: Arc<str>,
+        /// Place of the event in the history, from 0.
+        event_index: usize,
+        /// The number of the field that it says it in.
+        field: u32,
+    },
+    /// A call is to be made again at a time that no timer can be for.
+    #[error(
+        "{instance_id}: the retry policy of '{name}' asks for a pause after attempt {attempt} that ends after the year 9999; \
+         set max_retry_interval"
+    )]
+    PauseBeyondTime {
+        /// The instance.
+        instance_id: Arc<str>,
+        /// What is called.
+        name: Arc<str>,
+        /// How often it was.
+        attempt: u32,
+    },
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Self::State(Box::new(error))
+    }
 }
 
 /// A call that an orchestrator makes on its context, as the messages name it.

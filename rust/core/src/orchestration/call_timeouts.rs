@@ -4,7 +4,7 @@ use super::pending::{CallTimer, Pending, Retry};
 use super::state::Orchestration;
 use super::step::{LastFailure, Step};
 use crate::action::{Name, TimerOrigin};
-use crate::error::{Error, Method};
+use crate::error::{Error, Method, StateError};
 use crate::host::Host;
 use crate::retry::Delay;
 use crate::time::{Timestamp, in_seconds};
@@ -78,11 +78,8 @@ impl<H: Host> Orchestration<H> {
             Delay::BeyondTime => None,
         };
         let Some(fire_at) = fire_at else {
-            return Err(Error::State(format!(
-                "{}: the retry policy of '{}' asks for a pause after attempt {} that ends after the year 9999; set \
-                 max_retry_interval",
-                self.instance_id, retry.call.name, retry.attempt
-            )));
+            let (instance_id, name) = (self.instance_id.clone(), retry.call.name.clone());
+            return Err(StateError::PauseBeyondTime { instance_id, name, attempt: retry.attempt }.into());
         };
         retry.attempt += 1;
         retry.told = false;

@@ -11,7 +11,7 @@ mod suspended;
 mod terminated;
 mod timer_fired;
 
-use crate::error::Error;
+use crate::error::{Error, StateError};
 use crate::host::Host;
 use crate::orchestration::{Orchestration, Step};
 use crate::wire::{Event, EventType};
@@ -52,17 +52,16 @@ impl<H: Host> Orchestration<H> {
             | EventType::ExecutionStalled
             | EventType::ContinueAsNew
             | EventType::DetachedOrchestrationInstanceCreated => Ok(Step::Continue),
-            EventType::Unknown(0) => Err(Error::State(format!(
-                "{}: event {} of the history has no type; expected one field of HistoryEvent.eventType",
-                self.instance_id,
-                self.event_index()
-            ))),
-            EventType::Unknown(number) => Err(Error::State(format!(
-                "{}: event {} of the history has a type that this version does not know (field {number} of HistoryEvent); \
-                 the sidecar is newer than this worker, which should be upgraded",
-                self.instance_id,
-                self.event_index()
-            ))),
+            EventType::Unknown(field) => Err(self.unknown_type(field)),
         }
+    }
+
+    #[cold]
+    fn unknown_type(&self, field: u32) -> Error {
+        let (instance_id, event_index) = (self.instance_id.clone(), self.event_index());
+        Error::from(match field {
+            0 => StateError::EventWithoutType { instance_id, event_index },
+            field => StateError::UnknownEventType { instance_id, event_index, field },
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a turn, and what is said about it.
 
-use durabletask_core::error::{CallName, End, Found, Method, NonDeterminism};
+use durabletask_core::error::{CallName, End, Found, Method, NonDeterminism, StateError};
 use durabletask_core::wire::{
     Corrupt, Event, EventType, Problem, Request, Span, TaskCompleted, TaskScheduled, WorkItem,
 };
@@ -275,7 +275,9 @@ fn an_event_of_an_unknown_type_is_an_error_that_names_its_field() {
     let event = with_unknown_field(pb::HistoryEvent { event_id: 9, ..Default::default() }.encode_to_vec(), 77);
     let bytes = request_with_event(&turns, &event);
     let turn = orchestrator(three_calls).play_request(&Request::decode(Span::whole(&bytes)).expect("a request"));
-    let Some(Error::State(message)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
+    let Some(Error::State(error)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
+    assert_eq!(*error, StateError::UnknownEventType { instance_id: "i".into(), event_index: 2, field: 77 });
+    let message = error.to_string();
     for part in ["i: ", "event 2", "field 77", "newer"] {
         assert!(message.contains(part), "{part:?} is missing in: {message}");
     }
@@ -286,8 +288,9 @@ fn an_event_without_a_type_is_an_error_that_says_so() {
     let turns = history("i").started("o");
     let bytes = request_with_event(&turns, &pb::HistoryEvent { event_id: 9, ..Default::default() }.encode_to_vec());
     let turn = orchestrator(three_calls).play_request(&Request::decode(Span::whole(&bytes)).expect("a request"));
-    let Some(Error::State(message)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
-    assert!(message.contains("event 2 of the history has no type"), "{message}");
+    let Some(Error::State(error)) = turn.error else { panic!("expected a state error, found {:?}", turn.error) };
+    assert_eq!(*error, StateError::EventWithoutType { instance_id: "i".into(), event_index: 2 });
+    assert!(error.to_string().contains("event 2 of the history has no type"), "{error}");
 }
 
 #[test]
