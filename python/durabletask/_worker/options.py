@@ -67,7 +67,7 @@ class ReplayCacheOptions:
 
     Attributes:
         max_instances: How many at most.
-        max_bytes: How many bytes at most, by an estimate that leaves out what the orchestrators' own variables hold.
+        max_bytes: How many bytes at most, by an estimate of what their variables and their state take.
         idle_timeout: How long one may go without a turn; a number means seconds.
 
     Raises:

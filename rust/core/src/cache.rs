@@ -106,12 +106,20 @@ impl<E> ReplayCache<E> {
             return out;
         }
         self.turns.remove(instance_id);
-        if let Some((execution, bytes)) = kept {
-            self.clock += 1;
-            let id: Arc<str> = instance_id.into();
-            self.order.insert(self.clock, Arc::clone(&id));
-            self.bytes += bytes;
-            self.slots.insert(id, Slot { execution, bytes, last_used: now, order: self.clock });
+        match kept {
+            // It alone is too much: the others need not go as well.
+            Some((execution, bytes)) if bytes > self.limits.max_bytes => {
+                self.counters.evictions += 1;
+                out.push(execution);
+            }
+            Some((execution, bytes)) => {
+                self.clock += 1;
+                let id: Arc<str> = instance_id.into();
+                self.order.insert(self.clock, Arc::clone(&id));
+                self.bytes += bytes;
+                self.slots.insert(id, Slot { execution, bytes, last_used: now, order: self.clock });
+            }
+            None => {}
         }
         self.put_out(now, &mut out);
         out
@@ -213,6 +221,15 @@ mod tests {
             assert!(turn(&mut cache, id, execution, 0).is_empty());
         }
         assert_eq!(turn(&mut cache, "c", "C", 1), ["A"]);
+    }
+
+    #[test]
+    fn what_is_too_large_by_itself_goes_alone() {
+        let mut cache = cache(10, 25);
+        assert!(turn(&mut cache, "a", "A", 0).is_empty());
+        let (ticket, _) = cache.begin("b");
+        assert_eq!(cache.end("b", ticket, Some(("B", 26)), 1), ["B"]);
+        assert_eq!((cache.size(), cache.counters.evictions), ((1, 10), 1));
     }
 
     #[test]

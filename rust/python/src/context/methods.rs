@@ -2,7 +2,7 @@
 //! `durabletask._contexts` for those who read the public class.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
@@ -28,6 +28,7 @@ impl RuntimeContext {
         Ok(Self {
             instance_id: instance_id.clone().unbind(),
             replaying: AtomicBool::new(true),
+            handed: AtomicUsize::new(0),
             reader: SetOnce::new(),
             state: Guarded::new(State {
                 orchestration: Orchestration::new(instance_id.to_str()?),

@@ -5,7 +5,7 @@ mod cycles;
 mod methods;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use durabletask_core::error::Method;
 use durabletask_core::retry::RetryPolicy;
@@ -37,6 +37,8 @@ pub(crate) struct RuntimeContext {
     instance_id: Py<PyString>,
     /// The engine's own flag again, to be read without the lock.
     replaying: AtomicBool,
+    /// How many bytes of payloads the code was handed.
+    handed: AtomicUsize,
     /// Reads payloads in the place of `payload::decode`: called with a payload's text.
     reader: SetOnce<Py<PyAny>>,
     state: Guarded<State>,
@@ -102,6 +104,11 @@ impl RuntimeContext {
     /// A payload's value; no payload is `None`.
     pub(crate) fn read<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         let Some(json) = json else { return Ok(py.None().into_bound(py)) };
+        self.hand_over(json.len());
+        self.read_text(py, json)
+    }
+
+    fn read_text<'py>(&self, py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
         match self.reader.get(py) {
             None => payload::decode(py, json),
             Some(reader) => reader.bind(py).call1((json,)),
@@ -122,10 +129,11 @@ impl RuntimeContext {
         let value = match json {
             None => py.None().into_bound(py),
             Some(json) => {
+                self.hand_over(json.bytes.len());
                 let short = if reader.is_none() { payload::decode_short(py, json.bytes) } else { None };
                 match short {
                     Some(value) => value,
-                    None if asked_for => self.read(py, Some(json.text()?))?,
+                    None if asked_for => self.read_text(py, json.text()?)?,
                     None => {
                         let reader = reader.map(|reader| reader.clone_ref(py));
                         return Ok(match Task::set_recorded(task, json.text()?, reader) {
@@ -146,7 +154,10 @@ impl RuntimeContext {
     /// it depends on its annotations.
     pub(crate) fn read_input<'py>(&self, py: Python<'py>, json: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
         match json {
-            Some(json) if self.reader.get(py).is_some() => Ok(PyString::new(py, json).into_any()),
+            Some(json) if self.reader.get(py).is_some() => {
+                self.hand_over(json.len());
+                Ok(PyString::new(py, json).into_any())
+            }
             json => self.read(py, json),
         }
     }
@@ -164,6 +175,17 @@ impl RuntimeContext {
             let before = self.lock(py).propagated.replace(Propagated { bytes, serialized, decoded: None });
             drop(before);
         }
+    }
+
+    /// Counts a payload of which the code gets to see something. Whoever holds the interpreter counts alone.
+    #[inline]
+    fn hand_over(&self, bytes: usize) {
+        self.handed.store(self.handed().saturating_add(bytes), Ordering::Relaxed);
+    }
+
+    /// How many bytes of payloads the code was handed.
+    pub(crate) fn handed(&self) -> usize {
+        self.handed.load(Ordering::Relaxed)
     }
 
     /// How much of others' histories is kept, in bytes.

@@ -4,6 +4,7 @@ mod answer;
 mod check;
 mod counters;
 mod executor;
+mod holdings;
 mod live;
 mod log;
 mod recorded;

@@ -2,16 +2,17 @@
 
 mod driving;
 mod ending;
+mod execution;
 mod reading;
 
 use durabletask_core::wire::{Corrupt, Event, EventType, Request, Span};
 use durabletask_core::{Error, FailedCall, Notice, Start, Step};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::{PyTraverseError, PyVisit};
 
+use super::holdings::Holdings;
 use super::log::{About, Log};
-use super::routine::{Paused, Routine};
+use super::routine::Routine;
 use super::stalled::Mismatch;
 use super::stop::Stop;
 use super::surroundings::{Entered, OwnContext};
@@ -20,31 +21,8 @@ use crate::context::{Completed, PythonHost, RuntimeContext};
 use crate::failures::{self, Code, Failure};
 use crate::python;
 use crate::tasks::Task;
+pub(super) use execution::Execution;
 use reading::{FEW_EVENTS, MANY_EVENTS, SEEN_AHEAD, read_ahead};
-
-/// What a task that is waited for takes, the object in Python and the list that it is in.
-const TASK_BYTES: usize = 128;
-
-/// An orchestrator between two turns: its state, its code where it waits, and the task that it waits for.
-#[derive(Debug)]
-pub(super) struct Execution {
-    pub(super) context: Py<RuntimeContext>,
-    paused: Paused,
-    awaited: Py<Task>,
-    name: Box<str>,
-    trace: Option<Box<Trace>>,
-    /// What its state takes, and what it keeps of others' histories.
-    pub(super) bytes: usize,
-}
-
-impl Execution {
-    /// Visits what it holds, for Python's collector of cycles.
-    pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.context)?;
-        visit.call(&self.awaited)?;
-        self.paused.visit(visit)
-    }
-}
 
 /// An orchestrator that is being driven.
 pub(super) struct Turn<'a, 'py> {
@@ -60,6 +38,7 @@ pub(super) struct Turn<'a, 'py> {
     function: Option<Bound<'py, PyAny>>,
     routine: Option<Routine<'py>>,
     awaited: Option<Bound<'py, Task>>,
+    holdings: Holdings,
     /// What spans are made from, where they are wanted.
     pub(super) trace: Option<Box<Trace>>,
 }
@@ -74,18 +53,8 @@ impl<'a, 'py> Turn<'a, 'py> {
         trace: Option<Box<Trace>>,
     ) -> Self {
         let (py, name) = (context.py(), Box::default());
-        Self { py, registry, log, context, variables, name, function: None, routine: None, awaited: None, trace }
-    }
-
-    /// Of an orchestrator that has lived through earlier turns.
-    pub(super) fn resumed(registry: &'a Bound<'py, PyAny>, log: &'a Log<'py>, execution: Execution) -> Self {
-        let py = registry.py();
-        let context = execution.context.into_bound(py);
-        context.get().set_replaying(py, true);
-        let (routine, variables) = execution.paused.resume(py);
-        let awaited = Some(execution.awaited.into_bound(py));
-        let Execution { name, trace, .. } = execution;
-        Self { py, registry, log, context, variables, name, function: None, routine: Some(routine), awaited, trace }
+        let (function, routine, awaited, holdings) = (None, None, None, Holdings::default());
+        Self { py, registry, log, context, variables, name, function, routine, awaited, holdings, trace }
     }
 
     /// Puts the calling thread into the context of the code's variables, for the whole turn.
@@ -115,27 +84,6 @@ impl<'a, 'py> Turn<'a, 'py> {
     /// The generator, or what drives the coroutine; `None` before it has started.
     pub(super) fn routine(&self) -> Option<&Bound<'py, PyAny>> {
         self.routine.as_ref().map(|routine| routine.iterator.as_any())
-    }
-
-    /// What is left when the turn is over, if the orchestrator waits for something and can go on from here.
-    pub(super) fn into_execution(self) -> Option<Execution> {
-        let (routine, awaited) = (self.routine?, self.awaited?);
-        let state_bytes = {
-            let orchestration = &mut self.context.get().lock(self.py).orchestration;
-            orchestration.goes_on().then(|| orchestration.rest() + orchestration.outstanding().0 * TASK_BYTES)
-        };
-        let Some(state_bytes) = state_bytes else {
-            routine.close();
-            return None;
-        };
-        Some(Execution {
-            bytes: state_bytes + self.context.get().propagated_bytes(self.py),
-            context: self.context.unbind(),
-            paused: Paused::new(routine, self.variables),
-            awaited: awaited.unbind(),
-            name: self.name,
-            trace: self.trace,
-        })
     }
 
     /// Applies all events of a request, except for the first `seen` ones of its past.

@@ -129,6 +129,14 @@ impl<T: Child> Leaf<T> {
         }
     }
 
+    /// The length of the text that it was completed with.
+    pub(super) fn recorded_bytes(&self, py: Python<'_>) -> usize {
+        match self.completion.get(py).map(|completion| &completion.value) {
+            Some(Value::Recorded(recorded)) => recorded.json.len(),
+            _ => 0,
+        }
+    }
+
     /// Visits what it holds, for Python's collector of cycles.
     pub(super) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.completion.peek(visit).map(|completion| &completion.value) {

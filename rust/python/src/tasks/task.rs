@@ -111,6 +111,14 @@ impl Task {
         self.stamp(py).is_some()
     }
 
+    /// The length of a payload that it keeps as text, to be read when somebody asks.
+    pub(crate) fn unread_bytes(&self, py: Python<'_>) -> usize {
+        match &self.kind {
+            Kind::Leaf(leaf) => leaf.recorded_bytes(py),
+            Kind::Composite(_) => 0,
+        }
+    }
+
     /// The failure that the task ended with.
     fn failure(&self, py: Python<'_>) -> Option<&Failure> {
         let mut task = self;
