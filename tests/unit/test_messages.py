@@ -214,15 +214,12 @@ def test_a_malformed_work_item_yields_what_could_be_read() -> None:
     item = _core.decode_work_item(wire.message((10, "t"), (2, request)))
     assert (item.name, item.instance_id, item.task_id) == ("act", "id", 3)
     assert item.completion_token == "t"
-    assert item.problem is not None
-    assert "ActivityRequest, byte 13 of 15" in item.problem
-    assert "field 3 announces 127 bytes, 0 are left" in item.problem
+    assert item.problem == "ActivityRequest: the message ends inside a field at byte 20"
 
 
 def test_text_that_is_no_utf_8_is_a_problem_of_its_field() -> None:
     item = _core.decode_work_item(wire.message((2, wire.message((1, b"\xff")))))
-    assert item.problem is not None
-    assert "ActivityRequest, field 1: invalid utf-8" in item.problem
+    assert item.problem == "ActivityRequest, field 1: text at byte 4 is not UTF-8"
 
 
 def test_no_bytes_break_the_reading_of_work_items() -> None:

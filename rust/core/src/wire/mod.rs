@@ -18,6 +18,6 @@ pub use payloads::{
     EventRaised, EventSent, ExecutionStarted, Failed, Failure, OrchestratorStarted, Scheduled, SubOrchestrationCreated,
     TaskCompleted, TaskScheduled, Terminated, TimerCreated, TimerFired,
 };
-pub use reader::{Corrupt, Problem, Reader, Span};
+pub use reader::{Corrupt, Field, Problem, Reader, Span};
 pub(crate) use request::put;
 pub use request::{Known, Request, WorkItem, complete_request};

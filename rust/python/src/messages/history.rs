@@ -1,5 +1,6 @@
 //! Recorded histories, for people and tools to read.
 
+use durabletask_core::wire::{Corrupt, Reader, Span};
 use durabletask_proto as proto;
 use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost_types::Timestamp;
@@ -8,7 +9,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::wire::Fields;
 use super::{decode, failure, micros};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,19 +24,17 @@ type Event<'py> = (i32, Option<i64>, &'static str, Bound<'py, PyDict>, Bound<'py
 #[pyfunction]
 fn decode_history<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Vec<Event<'py>>> {
     let mut events = Vec::new();
-    for field in Fields::of(data) {
-        let field = field.map_err(|error| {
-            PyValueError::new_err(format!(
-                "the sidecar sent {} bytes that are no GetInstanceHistoryResponse: byte {}: {}",
-                data.len(),
-                error.offset,
-                error.problem
-            ))
-        })?;
-        if field.number != 1 {
-            continue;
+    let refuse = |corrupt: Corrupt| {
+        PyValueError::new_err(format!(
+            "the sidecar sent {} bytes that are no GetInstanceHistoryResponse: {corrupt}",
+            data.len()
+        ))
+    };
+    let mut reader = Reader::new(Span::whole(data));
+    while let Some((number, field)) = reader.next().map_err(refuse)? {
+        if number == 1 {
+            events.push(event(py, field.span(number).map_err(refuse)?.bytes)?);
         }
-        events.push(event(py, field.value.bytes().map_err(PyValueError::new_err)?)?);
     }
     Ok(events)
 }

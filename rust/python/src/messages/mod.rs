@@ -15,7 +15,6 @@ mod history;
 mod listing;
 mod requests;
 mod responses;
-mod wire;
 mod work_item;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -3,10 +3,9 @@
 //! An orchestrator's request stays undecoded: its history can be megabytes, and the engine reads it when its turn comes. A
 //! work item that is malformed still yields what could be read, so that it can be answered.
 
+use durabletask_core::wire::{Corrupt, Field, Reader, Span};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-
-use super::wire::{Field, Fields, Value};
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<WorkItem>()?;
@@ -85,17 +84,17 @@ fn decode_work_item(py: Python<'_>, data: &[u8]) -> WorkItem {
 impl<'a> View<'a> {
     fn of(data: &'a [u8]) -> Self {
         let mut view = View { kind: "other", ..View::default() };
-        view.read("WorkItem", data, |view, field| {
-            match field.number {
+        view.read("WorkItem", Span::whole(data), |view, number, field| {
+            match number {
                 1 => {
                     view.kind = "orchestrator";
-                    view.read("OrchestratorRequest", field.value.bytes()?, Self::orchestrator_field);
+                    view.read("OrchestratorRequest", field.span(number)?, Self::orchestrator_field);
                 }
                 2 => {
                     view.kind = "activity";
-                    view.read("ActivityRequest", field.value.bytes()?, Self::activity_field);
+                    view.read("ActivityRequest", field.span(number)?, Self::activity_field);
                 }
-                10 => view.completion_token = field.value.text()?,
+                10 => view.completion_token = field.span(number)?.text()?,
                 _ => {}
             }
             Ok(true)
@@ -104,67 +103,70 @@ impl<'a> View<'a> {
     }
 
     /// Hands each field of a message to `take` until that returns false; notes the first problem.
-    fn read(&mut self, message: &str, data: &'a [u8], take: fn(&mut Self, &Field<'a>) -> Result<bool, String>) {
-        for field in Fields::of(data) {
-            let outcome = match &field {
-                Ok(field) => {
-                    take(self, field).map_err(|problem| format!("{message}, field {}: {problem}", field.number))
-                }
-                Err(error) => Err(format!("{message}, byte {} of {}: {}", error.offset, data.len(), error.problem)),
-            };
-            match outcome {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(problem) => {
-                    self.problem.get_or_insert(problem);
-                }
+    fn read(&mut self, message: &str, span: Span<'a>, take: fn(&mut Self, u32, Field<'a>) -> Result<bool, Corrupt>) {
+        let mut reader = Reader::new(span);
+        loop {
+            match reader.next() {
+                Ok(None) => return,
+                Ok(Some((number, field))) => match take(self, number, field) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(corrupt) => self.note(|| format!("{message}, field {number}: {corrupt}")),
+                },
+                Err(corrupt) => return self.note(|| format!("{message}: {corrupt}")),
             }
         }
     }
 
-    fn orchestrator_field(&mut self, field: &Field<'a>) -> Result<bool, String> {
-        match field.number {
-            1 => self.instance_id = field.value.text()?,
-            2 => self.execution_id = Some(field.value.wrapped_text()?),
+    fn note(&mut self, problem: impl FnOnce() -> String) {
+        self.problem.get_or_insert_with(problem);
+    }
+
+    fn orchestrator_field(&mut self, number: u32, field: Field<'a>) -> Result<bool, Corrupt> {
+        match number {
+            1 => self.instance_id = field.span(number)?.text()?,
+            2 => self.execution_id = Some(wrapped_text(number, field)?),
             // The events follow; whoever writes the ids after them has to be read to the end.
             _ => return Ok(self.instance_id.is_empty()),
         }
         Ok(true)
     }
 
-    fn activity_field(&mut self, field: &Field<'a>) -> Result<bool, String> {
-        let value = &field.value;
-        match field.number {
-            1 => self.name = value.text()?,
-            2 => self.version = Some(value.wrapped_text()?),
-            3 => self.input = Some(value.wrapped_text()?),
+    fn activity_field(&mut self, number: u32, field: Field<'a>) -> Result<bool, Corrupt> {
+        match number {
+            1 => self.name = field.span(number)?.text()?,
+            2 => self.version = Some(wrapped_text(number, field)?),
+            3 => self.input = Some(wrapped_text(number, field)?),
             4 => {
-                for field in embedded(value)? {
-                    match field.number {
-                        1 => self.instance_id = field.value.text()?,
-                        2 => self.execution_id = Some(field.value.wrapped_text()?),
+                let mut instance = Reader::new(field.span(number)?);
+                while let Some((number, field)) = instance.next()? {
+                    match number {
+                        1 => self.instance_id = field.span(number)?.text()?,
+                        2 => self.execution_id = Some(wrapped_text(number, field)?),
                         _ => {}
                     }
                 }
             }
-            5 => self.task_id = value.int32()?,
+            5 => self.task_id = field.int32(number)?,
             6 => {
-                for field in embedded(value)? {
-                    match field.number {
-                        1 => self.trace_parent = Some(field.value.text()?),
-                        3 => self.trace_state = Some(field.value.wrapped_text()?),
+                let mut trace = Reader::new(field.span(number)?);
+                while let Some((number, field)) = trace.next()? {
+                    match number {
+                        1 => self.trace_parent = Some(field.span(number)?.text()?),
+                        3 => self.trace_state = Some(wrapped_text(number, field)?),
                         _ => {}
                     }
                 }
             }
-            7 => self.task_execution_id = value.text()?,
-            8 => self.propagated_history = Some(value.bytes()?),
+            7 => self.task_execution_id = field.span(number)?.text()?,
+            8 => self.propagated_history = Some(field.span(number)?.bytes),
             _ => {}
         }
         Ok(true)
     }
 }
 
-fn embedded<'a>(value: &Value<'a>) -> Result<Vec<Field<'a>>, String> {
-    Fields::of(value.bytes()?).map(|field| field.map_err(|error| error.problem)).collect()
+/// The text of an embedded `google.protobuf.StringValue`.
+fn wrapped_text<'a>(number: u32, field: Field<'a>) -> Result<&'a str, Corrupt> {
+    Ok(field.span(number)?.string_value_text()?.unwrap_or_default())
 }
