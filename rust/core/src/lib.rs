@@ -17,8 +17,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod check;
 pub mod error;
 pub mod fingerprint;
+pub mod history;
 pub mod ids;
 pub mod retry;
 pub mod semantics;
@@ -40,4 +42,4 @@ pub use orchestration::{
     ActivityCall, AttemptNumber, FailedAttempt, FailedCall, Held, LastFailure, Notice, Orchestration, Payload, Start,
     Step, SubOrchestrationCall, Unconfirmed, Until, Wait,
 };
-pub use response::{FailureDetails, decode_failure_response};
+pub use response::{FailureDetails, decode_failure_response, status_name};

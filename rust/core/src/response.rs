@@ -249,3 +249,12 @@ fn timestamp(time: Timestamp) -> pb::prost_types::Timestamp {
     let (seconds, nanos) = time.parts();
     pb::prost_types::Timestamp { seconds, nanos }
 }
+
+/// An orchestration's status by its name.
+#[must_use]
+pub fn status_name(number: i32) -> String {
+    pb::OrchestrationStatus::try_from(number).map_or_else(
+        |_| format!("status {number}"),
+        |status| status.as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_owned(),
+    )
+}

@@ -172,14 +172,6 @@ pub(crate) fn completion(response: &pb::OrchestratorResponse) -> Option<&pb::Com
     }
 }
 
-/// An orchestration's status by its name.
-pub(crate) fn status(number: i32) -> String {
-    pb::OrchestrationStatus::try_from(number).map_or_else(
-        |_| format!("status {number}"),
-        |status| status.as_str_name().trim_start_matches("ORCHESTRATION_STATUS_").to_owned(),
-    )
-}
-
 /// Whether an exception is about the process, or the thread, and not an end of the orchestrator: a turn that it ends has no
 /// answer, so that the sidecar hands it out again. What code raises to end itself or its tasks is an end like any other.
 pub(crate) fn ends_more_than_the_orchestrator(py: Python<'_>, error: &PyErr) -> bool {

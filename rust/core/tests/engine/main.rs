@@ -5,6 +5,7 @@ mod support;
 
 mod any_bytes;
 mod call_timeouts;
+mod check;
 mod continue_as_new;
 mod early_completions;
 mod errors;

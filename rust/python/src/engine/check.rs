@@ -1,13 +1,12 @@
 //! `check_history`: does today's code still do what a recorded history says?
 //!
-//! Stricter than a turn has to be. A turn of a worker goes on where it can, since the instance has to; here every turn of
-//! the history must leave nothing open: what the code asks for is confirmed before the next turn begins, and the code ends
-//! where the history does.
+//! `durabletask_core::check` has the rules; the code runs here.
 
+use durabletask_core::check::{self, Finding as Found, Next};
 use durabletask_core::error::Error;
-use durabletask_core::wire::{Corrupt, Event, EventType};
+use durabletask_core::history::{Recorded, Unreadable};
+use durabletask_core::wire::{Corrupt, Event};
 use durabletask_proto as pb;
-use durabletask_proto::prost::Message;
 use pb::orchestrator_action::OrchestratorActionType;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -15,7 +14,6 @@ use pyo3::types::{PyBytes, PyString};
 use super::answer::respond;
 use super::executor::named;
 use super::log::Log;
-use super::recorded::{Recorded, Unreadable};
 use super::stalled::Mismatch;
 use super::stop::Stop;
 use super::surroundings::OwnContext;
@@ -49,7 +47,8 @@ pub(super) fn check_history(
     let log = Log::new(py.None().into_bound(py));
     let turn = Turn::new(registry, &log, context.clone(), OwnContext::of_the_thread(py)?, None);
     let entered = turn.enter()?;
-    let mut check = Check { py, turn, context, history: &history, broken: None };
+    let rules = check::Check::new(&history);
+    let mut check = Check { py, turn, context, history: &history, rules };
     let run = check.run();
     drop((check, entered));
     let finding = match run {
@@ -92,53 +91,33 @@ struct Check<'a, 'py> {
     turn: Turn<'a, 'py>,
     context: Bound<'py, RuntimeContext>,
     history: &'a Recorded<'a>,
-    /// What the orchestrator has failed with, and the event at which it did.
-    broken: Option<(pb::TaskFailureDetails, usize)>,
+    rules: check::Check<'a>,
 }
 
 impl Check<'_, '_> {
     fn run(&mut self) -> Result<(), Verdict> {
         let history = self.history;
-        // The worker of a stalled turn did not have the code; the turn is played again later.
-        let mut stalled = false;
         for (index, event) in history.events.iter().enumerate() {
-            match event.event_type {
-                EventType::OrchestratorStarted => {
-                    if !stalled {
-                        self.turn_ends(index)?;
-                    }
-                    stalled = false;
-                }
-                EventType::ExecutionStalled => stalled = true,
-                EventType::ExecutionCompleted => return self.compare_ends(index, event),
-                EventType::EventSent if self.sent_at_the_end(event) => {}
-                EventType::TaskScheduled
-                | EventType::TimerCreated
-                | EventType::SubOrchestrationInstanceCreated
-                | EventType::EventSent => self.still_running(index, event)?,
-                _ => {}
+            let next = self.rules.before(index, event, &self.context.get().lock(self.py).orchestration);
+            let next = next.map_err(|found| self.found(found))?;
+            if next == Next::End {
+                return self.compare_ends(index, event);
             }
             if index == history.past {
                 self.context.get().set_replaying(self.py, false);
             }
-            self.apply(index, event)?;
+            if next == Next::Apply {
+                self.apply(index, event)?;
+            }
         }
-        if history.past == history.events.len() {
-            return if stalled { Ok(()) } else { self.turn_ends(history.events.len()) };
-        }
-        match &self.broken {
-            Some((details, index)) => Err(failed(details, *index, "in the turn that the history was taken from")),
-            None => Ok(()),
-        }
+        let left = self.rules.after_all(&self.context.get().lock(self.py).orchestration);
+        left.map_err(|found| self.found(found))
     }
 
     fn apply(&mut self, index: usize, event: &Event<'_>) -> Result<(), Verdict> {
-        if self.broken.is_some() {
-            return Ok(());
-        }
         let applied = self.context.get().lock(self.py).orchestration.apply(event);
         if let Err(Error::NonDeterminism(parted)) = &applied {
-            return Err(self.found(parted.to_string(), index, Some(parted.event_id)));
+            return Err(self.found(check::Check::parted(index, parted)));
         }
         let mut result = self.turn.take(applied);
         if result.is_ok() && self.context.get().lock(self.py).orchestration.has_released() {
@@ -149,7 +128,9 @@ impl Check<'_, '_> {
             Err(Stop::Corrupt(corrupt)) => return Err(corrupt.into()),
             // An event that had to wait can part from the code too.
             Err(Stop::Unfit(Mismatch::NonDeterminism, error)) => {
-                return Err(self.found(error.value(self.py).to_string(), index, None));
+                let message = error.value(self.py).to_string();
+                let found = Found { failed: false, message, event_index: index, event_id: None };
+                return Err(self.found(found));
             }
             Err(Stop::Failed(error) | Stop::Raised(error))
                 if failures::ends_more_than_the_orchestrator(self.py, &error) =>
@@ -171,114 +152,16 @@ impl Check<'_, '_> {
             }
         };
         self.context.get().lock(self.py).orchestration.fail(details.clone());
-        self.broken = Some((details, index));
+        self.rules.failed(index, details);
         Ok(())
-    }
-
-    /// The turn before event `index` is over, and the history says nothing of an end.
-    fn turn_ends(&self, index: usize) -> Result<(), Verdict> {
-        if let Some((details, at)) = &self.broken {
-            return Err(failed(details, *at, "where the history goes on"));
-        }
-        let (complete, open): (_, Vec<_>) = {
-            let orchestration = &self.context.get().lock(self.py).orchestration;
-            (orchestration.is_complete(), orchestration.unconfirmed().take(4).collect())
-        };
-        let after = || match index.checked_sub(1) {
-            Some(last) => format!("the turn that ends with event {last}"),
-            None => "the beginning".to_owned(),
-        };
-        if complete {
-            let message = format!(
-                "{}: history and code disagree after {}: a previous execution had not ended by then, but the current code has \
-                 ended.",
-                self.history.instance_id,
-                after()
-            );
-            return Err(self.found(message, index, None));
-        }
-        let Some((first, _)) = open.first() else { return Ok(()) };
-        let calls: Vec<_> = open.iter().take(3).map(|(id, call)| format!("{call} with ID={id}")).collect();
-        let message = format!(
-            "{}: history and code disagree after {}: the current code called {}{}, which a previous execution did not do.",
-            self.history.instance_id,
-            after(),
-            calls.join(", "),
-            if open.len() > calls.len() { ", …" } else { "" }
-        );
-        Err(self.found(message, index, Some(*first)))
-    }
-
-    /// Events are sent also in the turn that ends an execution, under ids before that of its end.
-    fn sent_at_the_end(&self, event: &Event<'_>) -> bool {
-        let orchestration = &self.context.get().lock(self.py).orchestration;
-        orchestration.is_complete() && event.id < orchestration.sequence()
-    }
-
-    /// An execution that has ended asks for nothing; the engine lets the confirmation pass, the history knows better.
-    fn still_running(&self, index: usize, event: &Event<'_>) -> Result<(), Verdict> {
-        if let Some((details, at)) = &self.broken {
-            return Err(failed(details, *at, "where the history goes on"));
-        }
-        if !self.context.get().lock(self.py).orchestration.is_complete() {
-            return Ok(());
-        }
-        let message = format!(
-            "{}: history and code disagree at event {index} (ID={id}): a previous execution went on with {} (ID={id}), but \
-             the current code has ended.",
-            self.history.instance_id,
-            event.event_type.name().unwrap_or_default(),
-            id = event.id
-        );
-        Err(self.found(message, index, Some(event.id)))
     }
 
     /// The history ends with event `index`; so must the code, and in the same way.
     fn compare_ends(&self, index: usize, event: &Event<'_>) -> Result<(), Verdict> {
-        let Some(recorded) = completion(event) else { return Ok(()) };
-        let ended = self.context.get().lock(self.py).orchestration.is_complete();
-        if !ended {
-            let message = format!(
-                "{}: history and code disagree at event {index} (ID={}): a previous execution ended as {}, but the current \
-                 code goes on.",
-                self.history.instance_id,
-                event.id,
-                failures::status(recorded.orchestration_status)
-            );
-            return Err(self.found(message, index, Some(event.id)));
-        }
+        let ends = self.rules.ends(index, event, &self.context.get().lock(self.py).orchestration);
+        let Some(recorded) = ends.map_err(|found| self.found(found))? else { return Ok(()) };
         let Some(today) = self.end_today()? else { return Ok(()) };
-        let failed_as = pb::OrchestrationStatus::Failed as i32;
-        if today.orchestration_status == failed_as {
-            let details = today.failure_details.unwrap_or_default();
-            let at = self.broken.as_ref().map_or(index, |(_, at)| *at);
-            let before = recorded.failure_details.unwrap_or_default();
-            if recorded.orchestration_status != failed_as {
-                let instead = format!("where the history ends as {}", failures::status(recorded.orchestration_status));
-                return Err(failed(&details, at, &instead));
-            }
-            if (&before.error_type, &before.error_message) != (&details.error_type, &details.error_message) {
-                let instead = format!("where the history ends with {}: {}", before.error_type, before.error_message);
-                return Err(failed(&details, at, &instead));
-            }
-            return Ok(());
-        }
-        if today.orchestration_status != recorded.orchestration_status {
-            let message = format!(
-                "{}: history and code disagree at event {index} (ID={}): a previous execution ended as {}{}, but the current \
-                 code ends as {}.",
-                self.history.instance_id,
-                event.id,
-                failures::status(recorded.orchestration_status),
-                recorded
-                    .failure_details
-                    .map(|details| format!(" ({}: {})", details.error_type, details.error_message))
-                    .unwrap_or_default(),
-                failures::status(today.orchestration_status)
-            );
-            return Err(self.found(message, index, Some(event.id)));
-        }
-        Ok(())
+        self.rules.compare(index, event, recorded, today).map_err(|found| self.found(found))
     }
 
     /// How the code ends, with its result encoded, since that may fail.
@@ -290,26 +173,12 @@ impl Check<'_, '_> {
         }))
     }
 
-    fn found(&self, message: String, index: usize, id: Option<i32>) -> Verdict {
-        let stands_at = failures::stands_at(self.py, self.turn.routine());
-        Verdict::Found(Box::new(("non-deterministic", message, Some(index), id, stands_at)))
-    }
-}
-
-fn failed(details: &pb::TaskFailureDetails, index: usize, instead: &str) -> Verdict {
-    let trace = details.stack_trace.as_deref().unwrap_or_default().trim_end();
-    let message = format!(
-        "the orchestrator failed at event {index}, {instead}, with {}: {}{}{trace}",
-        details.error_type,
-        details.error_message,
-        if trace.is_empty() { "" } else { "\n" }
-    );
-    Verdict::Found(Box::new(("failed", message, Some(index), None, None)))
-}
-
-fn completion(event: &Event<'_>) -> Option<pb::ExecutionCompletedEvent> {
-    match pb::HistoryEvent::decode(event.raw().bytes).ok()?.event_type {
-        Some(pb::history_event::EventType::ExecutionCompleted(completed)) => Some(completed),
-        _ => None,
+    fn found(&self, found: Found) -> Verdict {
+        let Found { failed, message, event_index, event_id } = found;
+        let (kind, stands_at) = match failed {
+            true => ("failed", None),
+            false => ("non-deterministic", failures::stands_at(self.py, self.turn.routine())),
+        };
+        Verdict::Found(Box::new((kind, message, Some(event_index), event_id, stands_at)))
     }
 }

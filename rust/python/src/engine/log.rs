@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use durabletask_core::FailedAttempt;
+use durabletask_core::{FailedAttempt, status_name};
 use durabletask_proto as pb;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -194,7 +194,7 @@ impl<'py> Log<'py> {
                 .to_owned()
             }),
             None => self.write(INFO, about, || {
-                let status = failures::status(complete.orchestration_status);
+                let status = status_name(complete.orchestration_status);
                 format!("{instance_id}: the orchestration '{name}' has ended with status {status}")
             }),
         }

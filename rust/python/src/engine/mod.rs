@@ -7,7 +7,6 @@ mod executor;
 mod holdings;
 mod live;
 mod log;
-mod recorded;
 mod routine;
 mod stalled;
 mod stop;

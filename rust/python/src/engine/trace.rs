@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use durabletask_core::status_name;
 use durabletask_core::time::Timestamp;
 use durabletask_core::wire::{Event, EventType, TimerFired};
 use durabletask_proto as pb;
@@ -70,7 +71,7 @@ impl<'py> Spans<'py> {
         let end = failures::completion(response).map(|complete| {
             let failure = complete.failure_details.as_ref();
             (
-                failures::status(complete.orchestration_status),
+                status_name(complete.orchestration_status),
                 failure.map(|failure| failure.error_type.as_str()),
                 failure.map(|failure| failure.error_message.as_str()),
                 turn,

@@ -1,24 +1,31 @@
 //! What people keep of histories, read back: a `GetInstanceHistoryResponse`, an `OrchestratorRequest`, or the `WorkItem`
 //! around one.
 
-use durabletask_core::wire::{Corrupt, Event, EventType, ExecutionStarted, Problem, Reader, Request, Span, WorkItem};
 use durabletask_proto::history_event;
 use durabletask_proto::prost::Message;
 
-/// A history, oldest event first.
-pub(super) struct Recorded<'a> {
-    pub(super) events: Vec<Event<'a>>,
+use crate::wire::{Corrupt, Event, EventType, ExecutionStarted, Problem, Reader, Request, Span, WorkItem};
+
+/// A history.
+#[derive(Debug)]
+pub struct Recorded<'a> {
+    /// Its events, oldest first.
+    pub events: Vec<Event<'a>>,
     /// How many of them had been answered when the history was taken. A stored history has no others.
-    pub(super) past: usize,
-    pub(super) instance_id: String,
-    pub(super) name: String,
+    pub past: usize,
+    /// The instance.
+    pub instance_id: String,
+    /// Its orchestrator.
+    pub name: String,
 }
 
 /// Why bytes are no history, and where that shows.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) offset: usize,
-    pub(super) problem: String,
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// How many bytes into them.
+    pub offset: usize,
+    /// What is wrong, as people are told.
+    pub problem: String,
 }
 
 impl From<Corrupt> for Unreadable {
@@ -36,7 +43,11 @@ impl From<Corrupt> for Unreadable {
 }
 
 impl<'a> Recorded<'a> {
-    pub(super) fn decode(data: &'a [u8]) -> Result<Self, Unreadable> {
+    /// Reads a history in whichever form it is.
+    ///
+    /// # Errors
+    /// The bytes are none of the forms, or leave out what a replay needs.
+    pub fn decode(data: &'a [u8]) -> Result<Self, Unreadable> {
         let span = Span::whole(data);
         let mut this = match Kind::of(span)? {
             Kind::History => Self::of_history(span)?,
@@ -136,5 +147,103 @@ impl Kind {
             kind = Self::WorkItem;
         }
         Ok(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durabletask_proto as pb;
+    use pb::history_event::EventType;
+    use pb::prost::Message;
+
+    use super::{Recorded, Unreadable};
+
+    fn event(event_type: Option<EventType>) -> pb::HistoryEvent {
+        pb::HistoryEvent { event_id: -1, event_type, ..Default::default() }
+    }
+
+    fn started(orchestrator: &str, instance_id: &str) -> pb::HistoryEvent {
+        let instance = pb::OrchestrationInstance { instance_id: instance_id.to_owned(), ..Default::default() };
+        event(Some(EventType::ExecutionStarted(pb::ExecutionStartedEvent {
+            name: orchestrator.to_owned(),
+            orchestration_instance: Some(instance),
+            ..Default::default()
+        })))
+    }
+
+    fn raised() -> pb::HistoryEvent {
+        event(Some(EventType::EventRaised(pb::EventRaisedEvent::default())))
+    }
+
+    fn request() -> pb::OrchestratorRequest {
+        pb::OrchestratorRequest {
+            instance_id: "abc".to_owned(),
+            past_events: vec![started("o", "abc"), raised()],
+            new_events: vec![raised()],
+            ..Default::default()
+        }
+    }
+
+    fn read(bytes: &[u8]) -> (String, String, usize, usize) {
+        let history = Recorded::decode(bytes).unwrap();
+        (history.instance_id, history.name, history.events.len(), history.past)
+    }
+
+    fn problem(bytes: &[u8]) -> Unreadable {
+        Recorded::decode(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn a_stored_history_is_all_past() {
+        let stored = pb::GetInstanceHistoryResponse { events: vec![started("o", "abc"), raised(), raised()] };
+        assert_eq!(read(&stored.encode_to_vec()), ("abc".into(), "o".into(), 3, 3));
+    }
+
+    #[test]
+    fn a_request_and_the_work_item_around_it_are_the_same_history() {
+        let expected = ("abc".into(), "o".into(), 3, 2);
+        assert_eq!(read(&request().encode_to_vec()), expected);
+        let item = pb::WorkItem {
+            completion_token: "token".to_owned(),
+            request: Some(pb::work_item::Request::OrchestratorRequest(request())),
+        };
+        assert_eq!(read(&item.encode_to_vec()), expected);
+    }
+
+    #[test]
+    fn a_request_that_leaves_events_out_is_refused() {
+        let turn = pb::OrchestratorRequest { cached_history: Some(pb::CachedHistory { event_count: 12 }), ..request() };
+        assert!(problem(&turn.encode_to_vec()).problem.contains("leaves out 12 past events"));
+    }
+
+    #[test]
+    fn an_event_without_a_type_is_told_with_its_place() {
+        let stored = pb::GetInstanceHistoryResponse { events: vec![started("o", "abc"), event(None)] };
+        let first = pb::GetInstanceHistoryResponse { events: vec![started("o", "abc")] }.encoded_len();
+        let found = problem(&stored.encode_to_vec());
+        assert_eq!((found.offset, found.problem.as_str()), (first + 2, "event 1 has no type"));
+    }
+
+    #[test]
+    fn what_is_no_history_is_refused_in_words() {
+        assert_eq!(problem(b"").problem, "it is empty");
+        assert_eq!(problem(&[0x50, 1]).problem, "it holds no history event");
+        let without_start = pb::GetInstanceHistoryResponse { events: vec![raised(), raised()] };
+        assert!(problem(&without_start.encode_to_vec()).problem.starts_with("none of the 2 events"));
+        let activity = pb::WorkItem {
+            request: Some(pb::work_item::Request::ActivityRequest(pb::ActivityRequest::default())),
+            ..Default::default()
+        };
+        assert!(problem(&activity.encode_to_vec()).problem.contains("asks for no orchestrator's turn"));
+    }
+
+    #[test]
+    fn every_beginning_of_a_history_is_read_or_refused() {
+        let bytes = request().encode_to_vec();
+        for end in 0..bytes.len() {
+            if let Err(found) = Recorded::decode(&bytes[..end]) {
+                assert!(found.offset <= end, "{found:?}");
+            }
+        }
     }
 }
