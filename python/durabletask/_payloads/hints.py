@@ -72,6 +72,6 @@ def _substituted(hint: Any, bindings: _Bindings) -> Any:
     if isinstance(hint, TypeVar):
         return bindings.get(hint, Any)
     parameters = getattr(hint, "__parameters__", ())
-    if not parameters or isinstance(hint, type):
+    if not parameters or typing.get_origin(hint) is None:  # a class that is not told what they are
         return hint
     return hint[tuple(bindings.get(each, Any) for each in parameters)]
