@@ -568,6 +568,8 @@ class TaskHubGrpcClient:
         """Make the calls that `steps` asks for, several at once."""
 
         def attempt(call: listing.Call) -> listing.Outcome:
+            if self._own_stub is not None and (unknown := listing.unknown_to_stubs(call)):
+                return unknown
             try:
                 return self._call(*call)
             except grpc.RpcError as error:

@@ -29,6 +29,22 @@ def test_a_mocked_stub_is_called_with_messages_and_the_timeout_given(timeout: in
     )
 
 
+def test_a_client_with_another_stub_lists_purges_and_restarts_by_what_the_stub_has() -> None:
+    state = pb.OrchestrationState(instanceId="id", name="greet", orchestrationStatus=1)
+    with TaskHubGrpcClient(host_address="localhost:1") as client:
+        client._stub = stub = Mock()
+        stub.ListInstanceIDs.return_value = pb.ListInstanceIDsResponse(instanceIds=["id"])
+        stub.GetInstance.return_value = pb.GetInstanceResponse(
+            exists=True, orchestrationState=state
+        )
+        stub.PurgeInstances.return_value = pb.PurgeInstancesResponse(deletedInstanceCount=1)
+        stub.StartInstance.return_value = pb.CreateInstanceResponse(instanceId="again")
+        page = client.list_orchestrations()
+        assert [each.instance_id for each in page.states] == ["id"]
+        assert client.purge_orchestrations() == 1
+        assert client.restart_orchestration("id", new_instance_id="again") == "again"
+
+
 def test_an_asyncio_client_opens_its_channel_when_it_is_made() -> None:
     with patch("durabletask.aio.internal.shared.grpc_aio.insecure_channel") as channel:
         AsyncTaskHubGrpcClient(host_address="localhost:1", metadata=[("a", "b")])

@@ -44,6 +44,21 @@ Steps = Generator[list[Call], list[Outcome], T]
 Statuses = OrchestrationStatus | Iterable[OrchestrationStatus] | None
 
 
+class _Unknown(grpc.RpcError):  # type: ignore[misc,unused-ignore]
+    """What a sidecar without our service answers."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNIMPLEMENTED
+
+    def details(self) -> str:
+        return "this stub has no such method"
+
+
+def unknown_to_stubs(call: Call) -> Outcome | None:
+    """The outcome of a call of our own service where a program has its own stub, which has none of them."""
+    return _Unknown() if call[0].startswith(_SERVICE) else None
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which orchestrations are meant: those that everything fits that is given."""

@@ -17,7 +17,7 @@ use crate::access::{Access, AccessError};
 use crate::clock::Clock;
 use crate::hub::{Handle, Hub, HubOptions, Limits};
 use crate::retention::Retention;
-use crate::service::{TaskHub, listing_service};
+use crate::service::{Service, TaskHub, listing_service};
 use crate::store::{Losses, OpenError, Store, StoreError};
 
 /// Threads for connections. The hub's one thread has more to do for a message than the network has, so a second one only
@@ -193,6 +193,7 @@ impl Sidecar {
         let limits = Limits { turn_lease, ..Limits::default() };
         let clock = virtual_time.map_or_else(Clock::wall, |time| Clock::standing_at(time.start));
         let seed = virtual_time.map(|time| time.seed);
+        let served = app_id.as_str().into();
         let options = HubOptions { app_id, cache_bytes, clock, limits, retention, seed };
         let hub = Hub::new(store, options).map_err(StartError::Read)?;
         let (sender, jobs) = mpsc::channel();
@@ -214,6 +215,7 @@ impl Sidecar {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskHub>().await;
+        let service = Service::new(handle.clone(), served);
         let server = builder
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -222,8 +224,8 @@ impl Sidecar {
             .http2_max_pending_accept_reset_streams(Some(4096))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_service(InterceptedService::new(TaskHub::new(handle.clone(), max_message_bytes), token.clone()))
-            .add_service(InterceptedService::new(listing_service(handle.clone(), max_message_bytes), token))
+            .add_service(InterceptedService::new(TaskHub::new(service.clone(), max_message_bytes), token.clone()))
+            .add_service(InterceptedService::new(listing_service(service, max_message_bytes), token))
             // Whoever watches over the process has no token.
             .add_service(health_service)
             .serve_with_incoming_shutdown(incoming, async move {

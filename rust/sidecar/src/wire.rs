@@ -7,12 +7,15 @@
 use bytes::Bytes;
 use durabletask_proto::prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 use durabletask_proto::prost::{DecodeError, Message};
-use durabletask_proto::{CachedHistory, HistoryEvent, OrchestratorRequest};
+use durabletask_proto::{ActivityRequest, CachedHistory, HistoryEvent, OrchestratorRequest, PropagatedHistory};
 
 const PAST_EVENTS: u32 = 3;
 const NEW_EVENTS: u32 = 4;
 const CACHED_HISTORY: u32 = 9;
+/// Of a work item's request, whichever it is.
+const PROPAGATED_HISTORY: u32 = 8;
 const WORK_ITEM_ORCHESTRATOR_REQUEST: u32 = 1;
+const WORK_ITEM_ACTIVITY_REQUEST: u32 = 2;
 const WORK_ITEM_COMPLETION_TOKEN: u32 = 10;
 
 /// From this size on the end of a history is sealed, so that work items share it instead of copying it.
@@ -76,6 +79,15 @@ const HISTORY_EVENTS: u32 = 1;
 /// A committed history as a serialized `GetInstanceHistoryResponse`: the same events under another number, unread.
 /// `None` if it is not what [`put_past_event`] built.
 pub(crate) fn encode_history(frames: &Frames) -> Option<EncodedMessage> {
+    Some(EncodedMessage { chunks: vec![as_first_field(frames)?] })
+}
+
+/// A committed history as the `rawEvents` of a `PropagatedHistoryChunk`, which have the same number.
+pub(crate) fn encode_raw_events(frames: &Frames) -> Option<Bytes> {
+    as_first_field(frames)
+}
+
+fn as_first_field(frames: &Frames) -> Option<Bytes> {
     let (mut from, mut to) = (Vec::new(), Vec::new());
     encode_key(PAST_EVENTS, WireType::LengthDelimited, &mut from);
     encode_key(HISTORY_EVENTS, WireType::LengthDelimited, &mut to);
@@ -94,7 +106,29 @@ pub(crate) fn encode_history(frames: &Frames) -> Option<EncodedMessage> {
         let prefix = value.len() - after.len();
         rest = value.get_mut(prefix.checked_add(event)?..)?;
     }
-    Some(EncodedMessage { chunks: vec![bytes.into()] })
+    Some(bytes.into())
+}
+
+/// The histories that a work item's request shows, as the field of that request; each as its events and what else is
+/// said of it.
+pub(crate) fn encode_propagated(scope: i32, histories: &[(Bytes, Bytes)]) -> Vec<Bytes> {
+    const CHUNKS: u32 = 2;
+    let mut inner = PropagatedHistory { scope, chunks: Vec::new() }.encode_to_vec();
+    let mut chunks = Vec::with_capacity(2 * histories.len() + 1);
+    for (events, head) in histories {
+        encode_key(CHUNKS, WireType::LengthDelimited, &mut inner);
+        encode_varint((events.len() + head.len()) as u64, &mut inner);
+        inner.extend_from_slice(head);
+        chunks.push(Bytes::from(std::mem::take(&mut inner)));
+        chunks.push(events.clone());
+    }
+    let len: usize = chunks.iter().map(Bytes::len).sum();
+    let mut front = Vec::new();
+    encode_key(PROPAGATED_HISTORY, WireType::LengthDelimited, &mut front);
+    encode_varint((len + inner.len()) as u64, &mut front);
+    front.extend_from_slice(&inner);
+    chunks.insert(0, front.into());
+    chunks
 }
 
 /// Decodes stored history, wherever it was cut between events.
@@ -112,10 +146,6 @@ impl EncodedMessage {
     pub(crate) fn len(&self) -> usize {
         self.chunks.iter().map(Bytes::len).sum()
     }
-
-    pub(crate) fn of_message(message: &impl Message) -> Self {
-        Self { chunks: vec![message.encode_to_vec().into()] }
-    }
 }
 
 /// What a turn's work item is made of.
@@ -126,6 +156,8 @@ pub(crate) struct TurnParts<'a> {
     pub(crate) cached_events: Option<i32>,
     pub(crate) past: Vec<Bytes>,
     pub(crate) new_events: &'a [&'a [u8]],
+    /// From [`encode_propagated`]; none if nothing is shown.
+    pub(crate) propagated: Vec<Bytes>,
     pub(crate) completion_token: &'a str,
 }
 
@@ -146,16 +178,40 @@ pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedMessage {
         put_field(&mut end, CACHED_HISTORY, &CachedHistory { event_count }.encode_to_vec());
     }
 
-    let past_len: usize = parts.past.iter().map(Bytes::len).sum();
+    let past_len: usize = parts.past.iter().chain(&parts.propagated).map(Bytes::len).sum();
     let mut front = Vec::with_capacity(head.len() + 16);
     encode_key(WORK_ITEM_ORCHESTRATOR_REQUEST, WireType::LengthDelimited, &mut front);
     encode_varint((head.len() + past_len + end.len()) as u64, &mut front);
     front.extend_from_slice(&head);
     put_field(&mut end, WORK_ITEM_COMPLETION_TOKEN, parts.completion_token.as_bytes());
 
-    let mut chunks = Vec::with_capacity(parts.past.len() + 2);
+    let mut chunks = Vec::with_capacity(parts.past.len() + parts.propagated.len() + 2);
     chunks.push(front.into());
     chunks.extend(parts.past);
+    chunks.extend(parts.propagated);
+    chunks.push(end.into());
+    EncodedMessage { chunks }
+}
+
+/// Puts the work item of an activity together; what it is shown comes from [`encode_propagated`].
+pub(crate) fn encode_activity(
+    request: &ActivityRequest,
+    propagated: Vec<Bytes>,
+    completion_token: &str,
+) -> EncodedMessage {
+    let shown: usize = propagated.iter().map(Bytes::len).sum();
+    let mut front = Vec::new();
+    encode_key(WORK_ITEM_ACTIVITY_REQUEST, WireType::LengthDelimited, &mut front);
+    encode_varint((request.encoded_len() + shown) as u64, &mut front);
+    front.extend_from_slice(&request.encode_to_vec());
+    let mut end = Vec::new();
+    put_field(&mut end, WORK_ITEM_COMPLETION_TOKEN, completion_token.as_bytes());
+    if propagated.is_empty() {
+        front.extend_from_slice(&end);
+        return EncodedMessage { chunks: vec![front.into()] };
+    }
+    let mut chunks = vec![front.into()];
+    chunks.extend(propagated);
     chunks.push(end.into());
     EncodedMessage { chunks }
 }
@@ -163,7 +219,9 @@ pub(crate) fn encode_turn(parts: TurnParts<'_>) -> EncodedMessage {
 #[cfg(test)]
 mod tests {
     use durabletask_proto::history_event::EventType;
-    use durabletask_proto::{EventRaisedEvent, GetInstanceHistoryResponse, WorkItem, work_item};
+    use durabletask_proto::{
+        EventRaisedEvent, GetInstanceHistoryResponse, PropagatedHistoryChunk, WorkItem, work_item,
+    };
 
     use super::*;
 
@@ -189,6 +247,7 @@ mod tests {
             cached_events: Some(7),
             past: frames.starting_at(0),
             new_events: &[&new],
+            propagated: shown(),
             completion_token: "token",
         });
 
@@ -203,6 +262,45 @@ mod tests {
         assert_eq!(request.past_events, vec![raised("past")]);
         assert_eq!(request.new_events, vec![raised("new")]);
         assert_eq!(request.cached_history, Some(CachedHistory { event_count: 7 }));
+        assert_eq!(request.propagated_history, Some(all_that_is_shown()));
+    }
+
+    /// The histories of two instances, of which the first has nothing to tell.
+    fn all_that_is_shown() -> PropagatedHistory {
+        let chunk = |raw_events, id: &str| PropagatedHistoryChunk {
+            raw_events,
+            app_id: "app".to_owned(),
+            instance_id: id.to_owned(),
+            workflow_name: "order".to_owned(),
+            ..PropagatedHistoryChunk::default()
+        };
+        let events = ["one", "two"].map(|name| raised(name).encode_to_vec()).to_vec();
+        PropagatedHistory { scope: 2, chunks: vec![chunk(Vec::new(), "first"), chunk(events, "second")] }
+    }
+
+    fn shown() -> Vec<Bytes> {
+        let mut frames = Frames::default();
+        frames.append(&frame(&raised("one")));
+        frames.append(&frame(&raised("two")));
+        let events = encode_raw_events(&frames).expect("it is what we stored");
+        let history = all_that_is_shown();
+        let heads = history.chunks.into_iter().map(|chunk| PropagatedHistoryChunk { raw_events: Vec::new(), ..chunk });
+        let heads: Vec<Bytes> = heads.map(|head| head.encode_to_vec().into()).collect();
+        encode_propagated(2, &[(Bytes::new(), heads[0].clone()), (events, heads[1].clone())])
+    }
+
+    #[test]
+    fn an_activity_decodes_as_the_work_item_that_it_stands_for() {
+        for (propagated, expected) in [(Vec::new(), None), (shown(), Some(all_that_is_shown()))] {
+            let request = ActivityRequest { name: "charge".to_owned(), task_id: 3, ..ActivityRequest::default() };
+
+            let item = encode_activity(&request, propagated, "token");
+
+            let decoded = WorkItem::decode(item.chunks.concat().as_slice()).expect("what we encode decodes");
+            assert_eq!(decoded.completion_token, "token");
+            let request = ActivityRequest { propagated_history: expected, ..request };
+            assert_eq!(decoded.request, Some(work_item::Request::ActivityRequest(request)));
+        }
     }
 
     #[test]

@@ -96,3 +96,23 @@ pub struct PurgeInstancesByFilterResponse {
     #[prost(uint64, tag = "1")]
     pub count: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchInstanceRequest {
+    #[prost(string, tag = "1")]
+    pub instance_id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub payloads: bool,
+    #[prost(bool, tag = "3")]
+    pub history: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InstanceChange {
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<super::messages::OrchestrationState>,
+    #[prost(uint32, tag = "2")]
+    pub history_length: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub events: ::prost::alloc::vec::Vec<super::messages::HistoryEvent>,
+    #[prost(bool, tag = "4")]
+    pub restarted: bool,
+}

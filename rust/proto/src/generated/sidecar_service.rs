@@ -169,6 +169,35 @@ pub mod sidecar_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        pub async fn watch_instance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::super::sidecar_messages::WatchInstanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::super::sidecar_messages::InstanceChange>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/durabletask.sidecar.v1.SidecarService/WatchInstance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "durabletask.sidecar.v1.SidecarService",
+                        "WatchInstance",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -204,6 +233,19 @@ pub mod sidecar_service_server {
             request: tonic::Request<super::super::sidecar_messages::PurgeInstancesByFilterRequest>,
         ) -> std::result::Result<
             tonic::Response<super::super::sidecar_messages::PurgeInstancesByFilterResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchInstance method.
+        type WatchInstanceStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::super::sidecar_messages::InstanceChange, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        async fn watch_instance(
+            &self,
+            request: tonic::Request<super::super::sidecar_messages::WatchInstanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchInstanceStream>,
             tonic::Status,
         >;
     }
@@ -416,6 +458,52 @@ pub mod sidecar_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/durabletask.sidecar.v1.SidecarService/WatchInstance" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchInstanceSvc<T: SidecarService>(pub Arc<T>);
+                    impl<
+                        T: SidecarService,
+                    > tonic::server::ServerStreamingService<super::super::sidecar_messages::WatchInstanceRequest>
+                    for WatchInstanceSvc<T> {
+                        type Response = super::super::sidecar_messages::InstanceChange;
+                        type ResponseStream = T::WatchInstanceStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::super::sidecar_messages::WatchInstanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SidecarService>::watch_instance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchInstanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -7,7 +7,7 @@ use super::dispatch::ActivityLease;
 use super::failures::shorten;
 use super::scheduler::Need;
 use super::{Hub, HubError, Result};
-use crate::store::{ActivityRow, Key};
+use crate::store::{ActivityRow, Handed, Key};
 use crate::time::{self, Nanos};
 
 impl Hub {
@@ -17,9 +17,11 @@ impl Hub {
         execution_id: Option<String>,
         name: &str,
         event: Vec<u8>,
+        handed: Option<&Handed>,
     ) -> Result<()> {
-        let sequence = self.store.add_activity(key, execution_id.as_deref(), name, &event)?;
-        self.waiting.keep(sequence, ActivityRow { key, execution_id, event: event.into() });
+        let sequence = self.store.add_activity(key, execution_id.as_deref(), name, &event, handed)?;
+        let shown = handed.map(|handed| handed.scope);
+        self.waiting.keep(sequence, ActivityRow { key, execution_id, event: event.into(), shown });
         self.scheduler.activity_is_due(sequence, Need::of(name, None));
         Ok(())
     }

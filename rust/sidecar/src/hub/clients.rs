@@ -9,7 +9,7 @@ use durabletask_proto::{
 use super::scheduler::{Counted, Need};
 use super::{Hub, HubError, Result};
 use crate::machine::{Child, Instance, RawEvent, events};
-use crate::store::{Created, InstanceRow, Key};
+use crate::store::{Created, Handed, InstanceRow, Key};
 use crate::time;
 use crate::wire::Frames;
 
@@ -48,12 +48,11 @@ impl Hub {
             instance.execution_id.get_or_insert_with(|| self.ids.next().to_string());
         }
         let event = events::execution_started(time::to_timestamp(self.clock.now()), new.start, None);
-        self.create(&event, None)?;
-        Ok(())
+        self.create(&event, None, None)
     }
 
     /// Creates the instance that an `executionStarted` describes; the id is free.
-    fn create(&mut self, event: &HistoryEvent, parent: Option<Key>) -> Result<()> {
+    fn create(&mut self, event: &HistoryEvent, parent: Option<Key>, handed: Option<&Handed>) -> Result<()> {
         let Some(EventType::ExecutionStarted(start)) = &event.event_type else {
             return Ok(());
         };
@@ -61,7 +60,7 @@ impl Hub {
         let scheduled = start.scheduled_start_timestamp.as_ref().map(time::from_timestamp);
         let not_before = scheduled.filter(|at| *at > now);
         let instance = Instance::pending(instance_id(start), start);
-        let key = self.store.create_instance(&Created { instance: &instance, parent, not_before, now })?;
+        let key = self.store.create_instance(&Created { instance: &instance, parent, handed, not_before, now })?;
         self.store.deliver(key, None, &RawEvent::from(event))?;
         tracing::info!(instance_id = ?instance.id, name = ?start.name, "an instance is started");
         match not_before {
@@ -72,7 +71,7 @@ impl Hub {
     }
 
     /// Creates a sub-orchestration or a detached one; an id that is taken must not leave the parent waiting.
-    pub(super) fn create_child(&mut self, parent: Key, child: &Child) -> Result<()> {
+    pub(super) fn create_child(&mut self, parent: Key, child: &Child, handed: Option<&Handed>) -> Result<()> {
         let Some(EventType::ExecutionStarted(start)) = &child.event.event_type else {
             return Ok(());
         };
@@ -90,7 +89,7 @@ impl Hub {
             tracing::debug!(instance_id = ?id, "a sub-orchestration takes the place of an earlier one of its parent");
             self.remove(existing.key)?;
         }
-        self.create(&child.event, child.awaited_as.map(|_| parent))
+        self.create(&child.event, child.awaited_as.map(|_| parent), handed)
     }
 
     fn refuse_child(&mut self, parent: Key, start: &ExecutionStartedEvent, status: OrchestrationStatus) -> Result<()> {

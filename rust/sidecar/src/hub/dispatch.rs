@@ -5,17 +5,15 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost::Message;
-use durabletask_proto::{
-    ActivityRequest, HistoryEvent, OrchestrationInstance, TaskRouter, TaskScheduledEvent, WorkItem, work_item,
-};
+use durabletask_proto::{ActivityRequest, HistoryEvent, OrchestrationInstance, TaskRouter, TaskScheduledEvent};
 use uuid::Uuid;
 
 use super::scheduler::{Need, StreamId};
 use super::{Hub, Result};
 use crate::machine::{RawEvent, events};
-use crate::store::{ActivityRow, InstanceRow, Key};
+use crate::store::{ActivityRow, Holder, InstanceRow, Key};
 use crate::time;
-use crate::wire::{EncodedMessage, TurnParts, encode_turn};
+use crate::wire::{TurnParts, encode_activity, encode_turn};
 
 /// How many events one turn takes at most; the rest is for the next.
 const MAX_EVENTS_PER_TURN: u32 = 1_000;
@@ -173,11 +171,11 @@ impl Hub {
             return Ok(true);
         }
         let instance_id = live.row.instance.id.clone();
-        let past_count = live.count;
+        let (past_count, shown) = (live.count, live.row.shown);
+        let propagated = self.shown_to(Holder::Instance(key), shown)?;
         let Some(frames) = self.cache.history(&self.store, key)? else {
             return Ok(true);
         };
-
         let started = events::orchestrator_started(time::to_timestamp(self.clock.now()));
         let started_bytes = started.encode_to_vec();
         let mut new_events: Vec<&[u8]> = vec![&started_bytes];
@@ -194,6 +192,7 @@ impl Hub {
             cached_events,
             past: frames.starting_at(if cached_events.is_some() { offset } else { 0 }),
             new_events: &new_events,
+            propagated,
             completion_token: &token,
         });
         let bytes = item.len();
@@ -251,10 +250,8 @@ impl Hub {
             task_execution_id: task.task_execution_id,
             propagated_history: None,
         };
-        let item = EncodedMessage::of_message(&WorkItem {
-            request: Some(work_item::Request::ActivityRequest(request)),
-            completion_token: self.activity_token(sequence),
-        });
+        let propagated = self.shown_to(Holder::Activity(sequence), row.shown)?;
+        let item = encode_activity(&request, propagated, &self.activity_token(sequence));
         let bytes = item.len();
         if !self.outlets.send(stream, item) {
             self.waiting.keep(sequence, row);

@@ -15,6 +15,7 @@ mod handle;
 mod limits;
 mod listing;
 mod passing;
+mod propagation;
 mod purge;
 mod rerun;
 mod retention;
@@ -24,6 +25,7 @@ mod streams;
 mod tests;
 mod turns;
 mod waiters;
+mod watching;
 
 pub(crate) use clients::NewInstance;
 pub(crate) use handle::{Handle, HubError, Result};
@@ -33,6 +35,7 @@ pub(crate) use purge::Purge;
 pub(crate) use scheduler::{Names, Need, Offer, StreamId};
 pub(crate) use streams::{Connected, STREAM_BOUND};
 pub(crate) use waiters::{Until, Waiter, WaiterId};
+pub(crate) use watching::{Change, Seen};
 
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -48,10 +51,12 @@ use cache::Cache;
 use dispatch::{Leases, Waiting, need_of};
 use handle::Job;
 use passing::{Ids, Passing};
+use propagation::Chunks;
 use retention::Retaining;
 use scheduler::Scheduler;
 use streams::Outlets;
 use waiters::Waiters;
+use watching::Watchers;
 
 /// How many timers are fired in one transaction.
 const TIMER_BATCH: u32 = 1_000;
@@ -87,9 +92,11 @@ pub(crate) struct Hub {
     leases: Leases,
     /// Activities that wait for a worker, as far as they are in memory.
     waiting: Waiting,
+    chunks: Chunks,
     /// Names that no connected worker has, told of once.
     missed: HashSet<String>,
     waiters: Waiters,
+    watchers: Watchers,
     next_timer: Option<Nanos>,
     /// Terminations are on their way down.
     cascading: bool,
@@ -129,8 +136,10 @@ impl Hub {
             outlets: Outlets::default(),
             leases: Leases::default(),
             waiting: Waiting::default(),
+            chunks: Chunks::default(),
             missed: HashSet::new(),
             waiters: Waiters::default(),
+            watchers: Watchers::default(),
             next_timer: None,
             cascading: false,
             retaining,

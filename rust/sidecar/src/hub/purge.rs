@@ -2,7 +2,7 @@
 
 use super::clients::status_name;
 use super::{Hub, HubError, Result};
-use crate::store::{Key, PurgeFilter};
+use crate::store::Key;
 
 /// How many instances are looked at or forgotten in one transaction.
 const PURGE_STEP: u32 = 200;
@@ -30,15 +30,10 @@ impl Hub {
         Ok(Purge { roots, recursive, force, lenient: false, open: vec![], doomed: vec![], purged: 0 })
     }
 
-    /// What there is to forget of the instances that a filter matches.
-    pub(crate) fn purge_matching(&mut self, filter: &PurgeFilter, recursive: bool, force: bool) -> Result<Purge> {
-        Ok(Purge { force, ..Self::purge_these(self.store.matching(filter)?, recursive) })
-    }
-
     /// What there is to forget of these; those that can not be forgotten are passed over.
-    pub(crate) fn purge_these(mut roots: Vec<Key>, recursive: bool) -> Purge {
+    pub(crate) fn purge_these(mut roots: Vec<Key>, recursive: bool, force: bool) -> Purge {
         roots.reverse();
-        Purge { roots, recursive, force: false, lenient: true, open: vec![], doomed: vec![], purged: 0 }
+        Purge { roots, recursive, force, lenient: true, open: vec![], doomed: vec![], purged: 0 }
     }
 
     /// Forgets some of it. Of a tree nothing goes before all of it is known to be free to go. Returns what is left, or
@@ -119,6 +114,7 @@ impl Hub {
         for sequence in out.map(|(sequence, _)| sequence).collect::<Vec<_>>() {
             self.scheduler.activity_over(sequence);
         }
+        self.watchers.ring(key);
         self.waiters.bury(key, &id.unwrap_or_default());
         Ok(())
     }

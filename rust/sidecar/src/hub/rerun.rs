@@ -21,7 +21,7 @@ impl Hub {
         let outcome = Self::with_environment(&self.app_id, &mut self.ids, now, |environment| {
             machine::rerun(&source.instance, history, &asked, environment)
         })?;
-        let created = Created { instance: &outcome.instance, parent: None, not_before: None, now };
+        let created = Created { instance: &outcome.instance, parent: None, handed: None, not_before: None, now };
         let key = self.store.create_instance(&created)?;
         self.commit(key, outcome, now)
     }

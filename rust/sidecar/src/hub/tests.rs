@@ -43,7 +43,9 @@ fn family(path: &Path, count: u32) {
     let add = |id: &str, parent: Option<Key>, status: OrchestrationStatus| {
         let instance = Instance { id: id.to_owned(), status, ..Instance::default() };
         let not_before = (status == OrchestrationStatus::Pending).then_some(i64::MAX);
-        store.create_instance(&Created { instance: &instance, parent, not_before, now: 0 }).expect("a free id")
+        store
+            .create_instance(&Created { instance: &instance, parent, handed: None, not_before, now: 0 })
+            .expect("a free id")
     };
     let root = add("root", None, OrchestrationStatus::Completed);
     let mut last = root;

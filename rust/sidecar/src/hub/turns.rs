@@ -7,12 +7,12 @@ use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, OrchestratorResp
 use super::clients::status_name;
 use super::dispatch::{TurnLease, need_of};
 use super::failures::shorten_all;
+use super::propagation::Encoded;
 use super::scheduler::Warm;
 use super::{Hub, HubError, Result};
-use crate::machine::{self, Entry, Kind, Message, Outcome, RawEvent, Turn, events};
-use crate::store::{DueTimer, Key};
+use crate::machine::{self, Kind, Message, Outcome, RawEvent, Turn, events};
+use crate::store::{DueTimer, Holder, Key};
 use crate::time::{self, Nanos};
-use crate::wire::put_past_event;
 
 impl Hub {
     /// Takes a worker's answer to a turn.
@@ -32,8 +32,14 @@ impl Hub {
             return Err(unknown());
         };
 
-        let TurnLease { started, events, event_count, last, past_count, past_bytes, .. } = lease;
+        let TurnLease { started, mut events, event_count, mut last, past_count, past_bytes, .. } = lease;
         let execution_id = live.row.instance.execution_id().map(str::to_owned);
+        let kept = processed(&response, event_count);
+        if kept < event_count {
+            // The rest is for the next turn; what was kept in memory is more than was taken.
+            let (taken, last_taken) = self.store.waiting(key, execution_id.as_deref(), kept)?;
+            (events, last) = (Some(taken), last_taken);
+        }
         let events = match events {
             Some(events) => events,
             None => self.store.waiting(key, execution_id.as_deref(), event_count)?.0,
@@ -58,7 +64,7 @@ impl Hub {
             self.scheduler.turn_declined(key);
             true
         } else {
-            let more = self.scheduler.turn_answered(key).is_some_and(|(_, more)| more);
+            let more = self.scheduler.turn_answered(key).is_some_and(|(_, more)| more) || kept < event_count;
             self.store.consume(key, last)?;
             more || outcome.next_execution.is_some()
         };
@@ -74,10 +80,13 @@ impl Hub {
 
     /// Stores an outcome and passes on what it sends.
     pub(super) fn commit(&mut self, key: Key, outcome: Outcome, now: Nanos) -> Result<()> {
+        let restarted = outcome.next_execution.is_some();
+        if restarted {
+            self.keep_parting_history(key, &outcome.parting)?;
+        }
         let Some(live) = self.cache.load(&self.store, key)? else {
             return Ok(());
         };
-        let restarted = outcome.next_execution.is_some();
         if let Some(first) = &outcome.next_execution {
             self.store.delete_history(key)?;
             self.store.delete_timers(key)?;
@@ -85,17 +94,11 @@ impl Hub {
             self.store.deliver_first(key, &first)?;
             live.reset_history();
         }
+        let turn = Encoded::of(&outcome.history);
         if !outcome.history.is_empty() {
-            let mut frames = Vec::new();
-            for entry in &outcome.history {
-                match entry {
-                    Entry::Received(event) => put_past_event(&mut frames, &event.bytes),
-                    Entry::Made(event) => put_past_event(&mut frames, &event.encode_to_vec()),
-                }
-            }
             let count = u32::try_from(outcome.history.len()).unwrap_or(u32::MAX);
-            self.store.append_history(key, live.count, count, &frames)?;
-            live.append(count, &frames);
+            self.store.append_history(key, live.count, count, &turn.frames)?;
+            live.append(count, &turn.frames);
         }
         self.store.update_instance(key, &outcome.instance, now, restarted)?;
         if let Some(status) = &outcome.custom_status {
@@ -110,15 +113,17 @@ impl Hub {
             live.row.pinned = None;
         }
         self.cache.settle(key);
+        let own = if outcome.shown.is_empty() { None } else { self.keep_own_history(key, turn)? };
+        let handed = |id: i32| Some(own.as_ref()?.hand(*outcome.shown.get(&id)?));
 
         if finished {
             self.drop_activities(key)?;
         }
         // What the last turn asks for on its way out is done all the same: nobody waits for it, and nobody said not to.
         for event in outcome.activities {
-            let bytes = event.encode_to_vec();
+            let (bytes, handed) = (event.encode_to_vec(), handed(event.event_id));
             if let Some(EventType::TaskScheduled(task)) = event.event_type {
-                self.schedule_activity(key, execution_id.clone(), &task.name, bytes)?;
+                self.schedule_activity(key, execution_id.clone(), &task.name, bytes, handed.as_ref())?;
             }
         }
         for (fire_at, event) in outcome.timers {
@@ -138,7 +143,13 @@ impl Hub {
             tracing::info!(instance_id = ?live_id, name = ?name, status = status_name(status), "an instance has ended");
         }
         for child in &outcome.children {
-            self.create_child(key, child)?;
+            self.create_child(key, child, child.awaited_as.and_then(handed).as_ref())?;
+        }
+        if let Some(own) = own {
+            self.store.drop_unused_chunk(own.chunk)?;
+        }
+        if finished {
+            self.store.stop_showing(Holder::Instance(key))?;
         }
         for message in outcome.messages {
             self.send(message)?;
@@ -240,5 +251,14 @@ impl Hub {
             self.scheduler.turn_is_due(key, need_of(&live.row));
         }
         Ok(())
+    }
+}
+
+/// How many of the events that a turn was sent with it has dealt with, if it says so: `orchestratorStarted`, which it counts
+/// too, is none of them. One that deals with none at all would be sent for ever, so that it is taken to have dealt with one.
+fn processed(response: &OrchestratorResponse, sent: u32) -> u32 {
+    match response.num_events_processed {
+        Some(count) => u32::try_from(count).unwrap_or(0).saturating_sub(1).clamp(1.min(sent), sent),
+        None => sent,
     }
 }

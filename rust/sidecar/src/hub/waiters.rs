@@ -136,6 +136,7 @@ impl Hub {
 
     /// Settles all who waited for what the instance is now.
     pub(super) fn notice_status(&mut self, key: Key) -> Result<()> {
+        self.watchers.ring(key);
         if !self.waiters.waiting.contains_key(&key) {
             return Ok(());
         }

@@ -71,6 +71,7 @@ fn schedule_task(
     let event = confirming(id, environment.now, Some(router), event);
     outcome.activities.push(event.clone());
     commit(outcome, event);
+    outcome.show(id, asked.history_propagation_scope);
 }
 
 fn create_timer(
@@ -126,6 +127,7 @@ fn create_sub_orchestration(
         retry_parent_instance_info: asked.retry_parent_instance_info,
     });
     commit(outcome, confirming(id, environment.now, Some(router), event));
+    outcome.show(id, asked.history_propagation_scope);
     outcome.children.push(child);
 }
 
@@ -317,6 +319,11 @@ fn refuse_unknown(outcome: &mut Outcome, id: i32, router: TaskRouter, environmen
     complete(outcome, id, router, asked, environment);
 }
 
+/// What is said of anything that is asked of another app.
+pub(crate) fn asked_of_another(what: &str, app: &str, here: &str) -> String {
+    format!("{what} is asked of the app '{app}', and this sidecar serves '{here}' alone: calling other apps needs Dapr")
+}
+
 /// One sidecar serves one app. What is asked of another fails where it can be seen, instead of being done here.
 fn refuse_other_app(
     outcome: &mut Outcome,
@@ -327,10 +334,7 @@ fn refuse_other_app(
     environment: &mut Environment<'_>,
 ) {
     let here = environment.app_id;
-    let why = |what: String| {
-        let serves = format!("and this sidecar serves '{here}' alone: calling other apps needs Dapr");
-        failure("OtherAppError", format!("{what} is asked of the app '{app}', {serves}"))
-    };
+    let why = |what: String| failure("OtherAppError", asked_of_another(&what, app, here));
     let (now, execution_id) = (environment.now, outcome.instance.execution_id().map(str::to_owned));
     let failed = match asked {
         Some(OrchestratorActionType::ScheduleTask(asked)) => {
@@ -342,6 +346,7 @@ fn refuse_other_app(
             };
             schedule_task(outcome, id, router, asked, environment);
             outcome.activities.pop();
+            outcome.shown.remove(&id);
             EventType::TaskFailed(failed)
         }
         Some(OrchestratorActionType::CreateSubOrchestration(asked)) => {
@@ -352,6 +357,7 @@ fn refuse_other_app(
             };
             create_sub_orchestration(outcome, id, router, asked, environment);
             outcome.children.pop();
+            outcome.shown.remove(&id);
             EventType::SubOrchestrationInstanceFailed(failed)
         }
         // Nobody waits for these, so that it is the orchestration that fails.

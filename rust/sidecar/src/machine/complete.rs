@@ -69,6 +69,7 @@ pub(crate) fn complete_turn(
         if outcome.completion.is_none() {
             tracing::warn!(instance_id = ?instance.id, "the worker did not end a terminated orchestration; ending it");
             outcome.activities.clear();
+            outcome.shown.clear();
             outcome.timers.clear();
             outcome.messages.clear();
             outcome.children.clear();
@@ -188,6 +189,7 @@ fn continue_as_new(
     Outcome {
         instance,
         next_execution: Some(first),
+        parting: current.history,
         messages: current.messages,
         children,
         custom_status: current.custom_status,

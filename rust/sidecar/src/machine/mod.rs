@@ -13,12 +13,15 @@ mod rerun;
 mod tests;
 mod trace;
 
+pub(crate) use actions::asked_of_another;
 pub(crate) use complete::{Turn, complete_turn, terminate_unstarted};
 pub(crate) use instance::{Instance, Kind, RawEvent, is_final};
 pub(crate) use rerun::{Rerun, RerunError, rerun};
 
+use std::collections::HashMap;
+
 use durabletask_proto::prost_types::Timestamp;
-use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, TaskFailureDetails};
+use durabletask_proto::{ExecutionTerminatedEvent, HistoryEvent, HistoryPropagationScope, TaskFailureDetails};
 
 /// What the machine may not find out by itself.
 pub(crate) struct Environment<'a> {
@@ -42,6 +45,10 @@ pub(crate) struct Outcome {
     pub(crate) history: Vec<Entry>,
     /// `taskScheduled` events whose activities are to be run.
     pub(crate) activities: Vec<HistoryEvent>,
+    /// What calls hand on of the history, by their actions.
+    pub(crate) shown: HashMap<i32, Shown>,
+    /// What an execution that has continued as new had in its last turn.
+    pub(crate) parting: Vec<Entry>,
     /// `timerFired` events and when they are due.
     pub(crate) timers: Vec<(Timestamp, HistoryEvent)>,
     /// Events for other instances.
@@ -53,6 +60,14 @@ pub(crate) struct Outcome {
     pub(crate) completion: Option<Completion>,
     /// Everything that this instance started is to be terminated like this.
     pub(crate) cascade: Option<ExecutionTerminatedEvent>,
+}
+
+/// How much of the instance's history a call hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) scope: HistoryPropagationScope,
+    /// Of this turn's events, so many: those up to the one that confirms the call.
+    pub(crate) entries: usize,
 }
 
 /// One history event to commit.
@@ -86,4 +101,15 @@ pub(crate) struct Child {
     pub(crate) event: HistoryEvent,
     /// The action that asked for it; the parent is told when the child can not be created. None if nobody waits for it.
     pub(crate) awaited_as: Option<i32>,
+}
+
+impl Outcome {
+    /// Notes that the call whose confirmation was committed last hands history on, if its scope says so; one that is
+    /// unknown says nothing.
+    fn show(&mut self, id: i32, scope: Option<i32>) {
+        let scope = scope.and_then(|scope| HistoryPropagationScope::try_from(scope).ok()).unwrap_or_default();
+        if scope != HistoryPropagationScope::None {
+            self.shown.insert(id, Shown { scope, entries: self.history.len() });
+        }
+    }
 }

@@ -85,12 +85,20 @@ pub(crate) fn rerun(
             Some(EventType::ExecutionResumed(_)) => suspended = false,
             _ => {}
         }
+        let mut shows = None;
         if again {
             let instance = instance.as_ref().ok_or_else(|| RerunError::NeverRan(source.id.clone()))?;
             event.timestamp = Some(environment.now);
             do_again(&mut outcome, instance, &mut event, source, asked, environment);
+            shows = match &event.event_type {
+                Some(EventType::TaskScheduled(scheduled)) => scheduled.history_propagation_scope,
+                Some(EventType::SubOrchestrationInstanceCreated(created)) => created.history_propagation_scope,
+                _ => None,
+            };
         }
+        let id = event.event_id;
         outcome.history.push(Entry::Made(Box::new(event)));
+        outcome.show(id, shows);
     }
     outcome.instance = instance.ok_or_else(|| RerunError::NeverRan(source.id.clone()))?;
     outcome.instance.suspended = suspended;

@@ -18,13 +18,15 @@ use super::Service;
 use super::waiting::{Wait, wait};
 use crate::hub::{Hub, HubError, NewInstance, Purge, Until};
 use crate::machine::{Rerun, events};
-use crate::store::PurgeFilter;
+use crate::store::Filter;
 use crate::time;
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
     async fn wait_for(&self, request: GetInstanceRequest, until: Until) -> Answer<GetInstanceResponse> {
+        let what = if until == Until::Started { "WaitForInstanceStart" } else { "WaitForInstanceCompletion" };
+        self.for_this_app(what, request.router.as_ref())?;
         let payloads = request.get_inputs_and_outputs;
         let state = wait(&self.hub, request.instance_id, Wait { until, payloads, impatient: false }).await?;
         Ok(Response::new(GetInstanceResponse { exists: true, orchestration_state: Some(state) }))
@@ -64,6 +66,7 @@ impl TaskHubSidecarService for Service {
 
     async fn start_instance(&self, request: Request<CreateInstanceRequest>) -> Answer<CreateInstanceResponse> {
         let request = request.into_inner();
+        self.for_this_app("StartInstance", request.router.as_ref())?;
         if request.name.is_empty() {
             return Err(Status::invalid_argument("an orchestration needs a name: 'name' is empty"));
         }
@@ -92,7 +95,8 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn get_instance(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
-        let GetInstanceRequest { instance_id, get_inputs_and_outputs, .. } = request.into_inner();
+        let GetInstanceRequest { instance_id, get_inputs_and_outputs, router } = request.into_inner();
+        self.for_this_app("GetInstance", router.as_ref())?;
         let state = self.hub.look(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
         Ok(Response::new(GetInstanceResponse { exists: state.is_some(), orchestration_state: state }))
     }
@@ -107,13 +111,15 @@ impl TaskHubSidecarService for Service {
 
     async fn raise_event(&self, request: Request<RaiseEventRequest>) -> Answer<RaiseEventResponse> {
         let request = request.into_inner();
-        let RaiseEventRequest { instance_id, name, input, .. } = request;
+        let RaiseEventRequest { instance_id, name, input, router } = request;
+        self.for_this_app("RaiseEvent", router.as_ref())?;
         self.raise(instance_id, events::event_raised(Timestamp::default(), name, input)).await?;
         Ok(Response::new(RaiseEventResponse {}))
     }
 
     async fn terminate_instance(&self, request: Request<TerminateRequest>) -> Answer<TerminateResponse> {
-        let TerminateRequest { instance_id, output, recursive, .. } = request.into_inner();
+        let TerminateRequest { instance_id, output, recursive, router } = request.into_inner();
+        self.for_this_app("TerminateInstance", router.as_ref())?;
         let event = ExecutionTerminatedEvent { input: output, recurse: recursive };
         let id = instance_id.clone();
         let bytes = event.encoded_len();
@@ -123,7 +129,8 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn suspend_instance(&self, request: Request<SuspendRequest>) -> Answer<SuspendResponse> {
-        let SuspendRequest { instance_id, reason, .. } = request.into_inner();
+        let SuspendRequest { instance_id, reason, router } = request.into_inner();
+        self.for_this_app("SuspendInstance", router.as_ref())?;
         let id = instance_id.clone();
         self.raise(id, events::execution_suspended(Timestamp::default(), reason)).await?;
         self.see_to(instance_id, Until::Suspended).await?;
@@ -131,7 +138,8 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn resume_instance(&self, request: Request<ResumeRequest>) -> Answer<ResumeResponse> {
-        let ResumeRequest { instance_id, reason, .. } = request.into_inner();
+        let ResumeRequest { instance_id, reason, router } = request.into_inner();
+        self.for_this_app("ResumeInstance", router.as_ref())?;
         let id = instance_id.clone();
         self.raise(id, events::execution_resumed(Timestamp::default(), reason)).await?;
         self.see_to(instance_id, Until::Resumed).await?;
@@ -139,23 +147,22 @@ impl TaskHubSidecarService for Service {
     }
 
     async fn purge_instances(&self, request: Request<PurgeInstancesRequest>) -> Answer<PurgeInstancesResponse> {
-        let PurgeInstancesRequest { request, recursive, force, .. } = request.into_inner();
+        let PurgeInstancesRequest { request, recursive, force, router } = request.into_inner();
+        self.for_this_app("PurgeInstances", router.as_ref())?;
         let force = force.unwrap_or(false);
-        let purge = match request {
+        let count = match request {
             Some(purge_instances_request::Request::InstanceId(id)) => {
-                self.hub.look(move |hub| hub.purge(&id, recursive, force)).await?
+                let purge = self.hub.look(move |hub| hub.purge(&id, recursive, force)).await?;
+                self.purge_all(purge).await?
             }
-            Some(purge_instances_request::Request::PurgeInstanceFilter(filter)) => {
-                let filter = PurgeFilter {
-                    from: filter.created_time_from.as_ref().map(time::from_timestamp),
-                    to: filter.created_time_to.as_ref().map(time::from_timestamp),
-                    statuses: filter.runtime_status,
-                };
-                self.hub.look(move |hub| hub.purge_matching(&filter, recursive, force)).await?
+            Some(purge_instances_request::Request::PurgeInstanceFilter(asked)) => {
+                let from = asked.created_time_from.as_ref().map(time::from_timestamp);
+                let to = asked.created_time_to.as_ref().map(time::from_timestamp);
+                let filter = Filter { created: (from, to), statuses: asked.runtime_status, ..Filter::default() };
+                self.purge_matching(filter, recursive, force).await?
             }
             None => return Err(Status::invalid_argument("nothing to purge: give an instance id or a filter")),
         };
-        let count = self.purge_all(purge).await?;
         let deleted_instance_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Response::new(PurgeInstancesResponse { deleted_instance_count, is_complete: Some(true) }))
     }
@@ -190,6 +197,7 @@ impl TaskHubSidecarService for Service {
         request: Request<RerunWorkflowFromEventRequest>,
     ) -> Answer<RerunWorkflowFromEventResponse> {
         let request = request.into_inner();
+        self.for_this_app("RerunWorkflowFromEvent", request.router.as_ref())?;
         let event_id = i32::try_from(request.event_id)
             .map_err(|_| Status::invalid_argument(format!("{} is no event's id", request.event_id)))?;
         let given = request.new_instance_id.filter(|id| !id.is_empty());

@@ -1,17 +1,18 @@
-//! `durabletask.sidecar.v1`: looking for instances, counting and forgetting them.
+//! `durabletask.sidecar.v1`: looking for instances, watching, counting and forgetting them.
 
 use durabletask_proto::OrchestrationStatus;
 use durabletask_proto::sidecar::instance_filter::Family;
 use durabletask_proto::sidecar::server::{SidecarService, SidecarServiceServer};
 use durabletask_proto::sidecar::{
     CountInstancesRequest, CountInstancesResponse, InstanceFilter, ListInstancesRequest, ListInstancesResponse,
-    PurgeInstancesByFilterRequest, PurgeInstancesByFilterResponse, StatusCount, Unserved,
+    PurgeInstancesByFilterRequest, PurgeInstancesByFilterResponse, StatusCount, Unserved, WatchInstanceRequest,
 };
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
 use super::Service;
-use crate::hub::{Handle, Hub, Listing, Need};
+use super::watching::{Changes, watch};
+use crate::hub::{Hub, Listing, Need};
 use crate::machine::is_final;
 use crate::store::{Filter, Key, Position};
 use crate::time::{self, Nanos};
@@ -29,8 +30,8 @@ const FINAL: [OrchestrationStatus; 4] = [
 ];
 
 /// The service, with a limit on what is taken, in bytes.
-pub(crate) fn listing_service(hub: Handle, max_message_bytes: usize) -> SidecarServiceServer<Service> {
-    SidecarServiceServer::new(Service { hub })
+pub(crate) fn listing_service(service: Service, max_message_bytes: usize) -> SidecarServiceServer<Service> {
+    SidecarServiceServer::new(service)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(usize::MAX)
@@ -61,6 +62,28 @@ impl Service {
             roots_only: asked.family == Some(Family::RootsOnly(true)),
             parent,
         })
+    }
+}
+
+impl Service {
+    /// Forgets what fits now, so many at a time; what is created meanwhile stays.
+    pub(super) async fn purge_matching(
+        &self,
+        mut filter: Filter,
+        recursive: bool,
+        force: bool,
+    ) -> Result<usize, Status> {
+        let now = self.hub.look(|hub| Ok(hub.now())).await?;
+        filter.created.1 = Some(filter.created.1.map_or(now, |to| to.min(now)));
+        let mut count = 0;
+        let mut after = Some(BEGINNING);
+        while let Some(position) = after {
+            let wanted = filter.clone();
+            let (chosen, next) = self.hub.look(move |hub| hub.choose_step(&wanted, position)).await?;
+            count += self.purge_all(Hub::purge_these(chosen, recursive, force)).await?;
+            after = next;
+        }
+        Ok(count)
     }
 }
 
@@ -113,15 +136,14 @@ impl SidecarService for Service {
                 return Ok(Response::new(PurgeInstancesByFilterResponse { count: 0 }));
             }
         }
-        let mut count = 0;
-        let mut after = Some(BEGINNING);
-        while let Some(position) = after {
-            let wanted = filter.clone();
-            let (chosen, next) = self.hub.look(move |hub| hub.choose_step(&wanted, position)).await?;
-            count += self.purge_all(Hub::purge_these(chosen, recursive)).await?;
-            after = next;
-        }
+        let count = self.purge_matching(filter, recursive, false).await?;
         Ok(Response::new(PurgeInstancesByFilterResponse { count: count as u64 }))
+    }
+
+    type WatchInstanceStream = Changes;
+
+    async fn watch_instance(&self, request: Request<WatchInstanceRequest>) -> Result<Response<Changes>, Status> {
+        Ok(Response::new(watch(&self.hub, request.into_inner()).await?))
     }
 }
 

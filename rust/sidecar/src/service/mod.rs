@@ -4,17 +4,20 @@ mod client_calls;
 mod listing;
 mod raw;
 mod waiting;
+mod watching;
 
 pub(crate) use listing::listing_service;
 pub(crate) use raw::TaskHub;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use durabletask_proto::TaskRouter;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::hub::{Handle, HubError};
-use crate::machine::RerunError;
+use crate::machine::{RerunError, asked_of_another};
 use crate::store::StoreError;
 
 /// After how long a caller may try again what the database could not take.
@@ -24,6 +27,25 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Service {
     hub: Handle,
+    app_id: Arc<str>,
+}
+
+impl Service {
+    /// With the id of the app that it serves.
+    pub(crate) fn new(hub: Handle, app_id: Arc<str>) -> Self {
+        Self { hub, app_id }
+    }
+
+    /// Refuses what is asked of another app: doing it here would be worse than not doing it.
+    fn for_this_app(&self, what: &str, router: Option<&TaskRouter>) -> Result<(), Status> {
+        let target = router.and_then(|router| router.target_app_id.as_deref()).filter(|app| !app.is_empty());
+        match target {
+            Some(app) if *app != *self.app_id => {
+                Err(Status::failed_precondition(asked_of_another(what, app, &self.app_id)))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl From<HubError> for Status {

@@ -6,13 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BufMut;
 use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarServiceServer;
-use durabletask_proto::{GetInstanceHistoryRequest, GetWorkItemsRequest, WorkerCapability};
+use durabletask_proto::{
+    GetInstanceHistoryRequest, GetWorkItemsRequest, HealthPing, WorkItem, WorkerCapability, work_item,
+};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, EncodeBuf, Encoder};
@@ -29,6 +33,10 @@ use crate::wire::{EncodedMessage, encode_history};
 const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
 const GET_INSTANCE_HISTORY: &str = "/TaskHubSidecarService/GetInstanceHistory";
 
+/// After how long a stream of work items that has had none is said to be alive, to workers that know it. Proxies mostly
+/// wait for a minute.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// The whole service, as the server sees it.
 #[derive(Clone)]
 pub(crate) struct TaskHub {
@@ -39,8 +47,9 @@ pub(crate) struct TaskHub {
 impl TaskHub {
     /// With a limit on what is taken, in bytes. What is sent is as large as its author made it: the other side says what it
     /// can take.
-    pub(crate) fn new(hub: Handle, max_message_bytes: usize) -> Self {
-        let methods = TaskHubSidecarServiceServer::new(Service { hub: hub.clone() })
+    pub(crate) fn new(service: Service, max_message_bytes: usize) -> Self {
+        let hub = service.hub.clone();
+        let methods = TaskHubSidecarServiceServer::new(service)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(max_message_bytes)
             .max_encoding_message_size(usize::MAX);
@@ -134,13 +143,15 @@ impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
     fn call(&mut self, request: Request<GetWorkItemsRequest>) -> Self::Future {
         let hub = self.hub.clone();
         let offer = offer_of(&request);
+        let knows_pings = request.get_ref().capabilities().any(|it| it == WorkerCapability::HealthPing);
         Box::pin(async move {
             let id = hub.unique_id();
             // Before the job is sent: the call can be dropped at any await, and then nobody is to send anything there.
             let registration = Registration { id, hub: hub.clone() };
             let offer = offer?;
             let Connected { items, starved } = hub.look(move |hub| Ok(hub.connect(id, offer))).await?;
-            Ok(Response::new(WorkItemStream { items, starved, registration }))
+            let pings = knows_pings.then(|| Pings::after(SILENCE));
+            Ok(Response::new(WorkItemStream { items, starved, registration, pings }))
         })
     }
 }
@@ -202,6 +213,39 @@ struct WorkItemStream {
     items: mpsc::Receiver<EncodedMessage>,
     starved: Arc<AtomicBool>,
     registration: Registration,
+    /// If the worker knows them.
+    pings: Option<Pings>,
+}
+
+/// Something to say on a stream that has nothing to say: who passes it on may take it for dead.
+struct Pings {
+    silence: Duration,
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Pings {
+    fn after(silence: Duration) -> Self {
+        Self { silence, since: Instant::now(), timer: Box::pin(tokio::time::sleep(silence)) }
+    }
+
+    /// Ready when nothing has been said for long enough; then it starts over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<EncodedMessage> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            let due = self.since + self.silence;
+            let is_due = due <= Instant::now();
+            if is_due {
+                self.since = Instant::now();
+            }
+            self.timer.as_mut().reset(self.since + self.silence);
+            if is_due {
+                let ping = work_item::Request::HealthPing(HealthPing {});
+                let ping = WorkItem { request: Some(ping), completion_token: String::new() };
+                return Poll::Ready(EncodedMessage { chunks: vec![ping.encode_to_vec().into()] });
+            }
+        }
+        Poll::Pending
+    }
 }
 
 impl Stream for WorkItemStream {
@@ -216,7 +260,16 @@ impl Stream for WorkItemStream {
             // There is room again; any job makes the hub look for work to hand out.
             self.registration.hub.tell(|_| {});
         }
-        item.map(|item| item.map(Ok))
+        if item.is_ready() {
+            if let Some(pings) = &mut self.pings {
+                pings.since = Instant::now();
+            }
+            return item.map(|item| item.map(Ok));
+        }
+        match &mut self.pings {
+            Some(pings) => pings.poll(context).map(|ping| Some(Ok(ping))),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -250,5 +303,56 @@ impl Encoder for AsItIs {
             buffer.put(chunk);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    /// A stream on which nothing is said for longer than that, and what is put into it.
+    fn stream(pings: Option<Pings>) -> (mpsc::Sender<EncodedMessage>, WorkItemStream) {
+        let (items, taken) = mpsc::channel(8);
+        let (jobs, _) = std::sync::mpsc::channel();
+        let registration = Registration { id: 1, hub: Handle::new(jobs) };
+        (items, WorkItemStream { items: taken, starved: Arc::default(), registration, pings })
+    }
+
+    async fn next(stream: &mut WorkItemStream) -> Option<WorkItem> {
+        let next = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect("something is said");
+        let item = next?.expect("no error").chunks.concat();
+        Some(WorkItem::decode(item.as_slice()).expect("a work item"))
+    }
+
+    #[tokio::test]
+    async fn a_silent_stream_is_said_to_be_alive_again_and_again() {
+        let silence = Duration::from_millis(30);
+        let (items, mut stream) = stream(Some(Pings::after(silence)));
+        let begin = Instant::now();
+        for count in 1..4 {
+            let ping = next(&mut stream).await.expect("the stream goes on");
+            assert_eq!(ping.request, Some(work_item::Request::HealthPing(HealthPing {})));
+            assert_eq!(ping.completion_token, "", "nobody is to answer");
+            assert!(begin.elapsed() >= count * silence);
+        }
+        items.send(EncodedMessage { chunks: vec![] }).await.expect("the stream goes on");
+        assert_eq!(next(&mut stream).await.map(|item| item.request), Some(None), "work goes first");
+        drop(items);
+        assert_eq!(next(&mut stream).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_with_work_is_said_nothing_else_and_one_that_knows_no_pings_neither() {
+        let (items, mut busy) = stream(Some(Pings::after(Duration::from_millis(200))));
+        let until = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < until {
+            items.send(EncodedMessage { chunks: vec![] }).await.expect("the stream goes on");
+            assert_eq!(next(&mut busy).await.map(|item| item.request), Some(None));
+        }
+        let (_items, mut plain) = stream(None);
+        let silence = tokio::time::timeout(Duration::from_millis(50), plain.next()).await;
+        assert!(silence.is_err(), "nothing is said");
     }
 }

@@ -6,7 +6,7 @@ use durabletask_proto::history_event::EventType;
 use durabletask_proto::prost::Message;
 use rusqlite::{OptionalExtension, params};
 
-use super::{Key, Result, Store};
+use super::{Handed, Holder, Key, Result, Store};
 
 /// An activity to run.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub(crate) struct ActivityRow {
     pub(crate) execution_id: Option<String>,
     /// Its encoded `taskScheduled`.
     pub(crate) event: Bytes,
+    /// With which scope it is shown histories, if it is.
+    pub(crate) shown: Option<i32>,
 }
 
 impl Store {
@@ -25,41 +27,57 @@ impl Store {
         execution_id: Option<&str>,
         name: &str,
         event: &[u8],
+        handed: Option<&Handed>,
     ) -> Result<i64> {
         let sequence = self.sequence();
         self.connection
             .prepare_cached(
-                "INSERT INTO activities (sequence, instance, execution, name, event) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO activities (sequence, instance, execution, name, event, shown)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![sequence, key, execution_id, name, event])?;
+            .execute(params![sequence, key, execution_id, name, event, handed.map(|handed| handed.scope)])?;
+        if let Some(handed) = handed {
+            self.show(Holder::Activity(sequence), &handed.parts)?;
+        }
         Ok(sequence)
     }
 
     pub(crate) fn activity(&self, sequence: i64) -> Result<Option<ActivityRow>> {
         Ok(self
             .connection
-            .prepare_cached("SELECT instance, execution, event FROM activities WHERE sequence = ?1")?
+            .prepare_cached("SELECT instance, execution, event, shown FROM activities WHERE sequence = ?1")?
             .query_row([sequence], |row| {
                 let event: Vec<u8> = row.get(2)?;
-                Ok(ActivityRow { key: row.get(0)?, execution_id: row.get(1)?, event: event.into() })
+                let (key, execution_id, shown) = (row.get(0)?, row.get(1)?, row.get(3)?);
+                Ok(ActivityRow { key, execution_id, event: event.into(), shown })
             })
             .optional()?)
     }
 
     /// Whether it was there.
     pub(crate) fn remove_activity(&self, sequence: i64) -> Result<bool> {
-        let removed =
-            self.connection.prepare_cached("DELETE FROM activities WHERE sequence = ?1")?.execute([sequence])?;
-        Ok(removed > 0)
+        let removed: Option<Option<i32>> = self
+            .connection
+            .prepare_cached("DELETE FROM activities WHERE sequence = ?1 RETURNING shown")?
+            .query_row([sequence], |row| row.get(0))
+            .optional()?;
+        if let Some(Some(_)) = removed {
+            self.stop_showing(Holder::Activity(sequence))?;
+        }
+        Ok(removed.is_some())
     }
 
     /// Those of an instance, which it has no more use for; returns which they were.
     pub(crate) fn remove_activities(&self, key: Key) -> Result<Vec<i64>> {
-        Ok(self
+        let removed: Vec<(i64, Option<i32>)> = self
             .connection
-            .prepare_cached("DELETE FROM activities WHERE instance = ?1 RETURNING sequence")?
-            .query_map([key], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?)
+            .prepare_cached("DELETE FROM activities WHERE instance = ?1 RETURNING sequence, shown")?
+            .query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (sequence, _) in removed.iter().filter(|(_, shown)| shown.is_some()) {
+            self.stop_showing(Holder::Activity(*sequence))?;
+        }
+        Ok(removed.into_iter().map(|(sequence, _)| sequence).collect())
     }
 
     /// All of them and their names, in the order of their scheduling.

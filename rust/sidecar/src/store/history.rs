@@ -32,6 +32,23 @@ impl Store {
         Ok(frames)
     }
 
+    /// The events behind the first `seen` ones, or the next so many bytes of them, and how many have been seen then. They
+    /// come by whole turns.
+    pub(crate) fn history_after(&self, key: Key, seen: u32, bytes: usize) -> Result<(Vec<u8>, u32)> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT events, first + count FROM history WHERE instance = ?1 AND first >= ?2 ORDER BY first",
+        )?;
+        let mut rows = statement.query(params![key, seen])?;
+        let (mut frames, mut next) = (Vec::new(), seen);
+        while let Some(row) = rows.next()?
+            && frames.len() < bytes
+        {
+            frames.extend_from_slice(row.get_ref(0)?.as_blob()?);
+            next = row.get(1)?;
+        }
+        Ok((frames, next))
+    }
+
     /// How many events are committed.
     pub(crate) fn history_count(&self, key: Key) -> Result<u32> {
         let count = self

@@ -5,7 +5,7 @@ use durabletask_proto::{ExecutionStartedEvent, OrchestrationStatus, TaskFailureD
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::migrations::StartColumns;
-use super::{Result, Store};
+use super::{Handed, Holder, Result, Store};
 use crate::machine::{Completion, Instance, is_final};
 use crate::time::Nanos;
 
@@ -20,6 +20,8 @@ pub(crate) struct InstanceRow {
     pub(crate) not_before: Option<Nanos>,
     /// The version that a worker has chosen for the current execution.
     pub(crate) pinned: Option<String>,
+    /// With which scope it is shown histories, if it is.
+    pub(crate) shown: Option<i32>,
     pub(crate) created_at: Nanos,
     pub(crate) started_at: Option<Nanos>,
     pub(crate) updated_at: Nanos,
@@ -30,20 +32,14 @@ pub(crate) struct InstanceRow {
 pub(crate) struct Created<'a> {
     pub(crate) instance: &'a Instance,
     pub(crate) parent: Option<Key>,
+    /// The histories that it is shown.
+    pub(crate) handed: Option<&'a Handed>,
     pub(crate) not_before: Option<Nanos>,
     pub(crate) now: Nanos,
 }
 
-/// Which instances to purge: bounds on the creation are inclusive, no status means any.
-#[derive(Debug, Default)]
-pub(crate) struct PurgeFilter {
-    pub(crate) from: Option<Nanos>,
-    pub(crate) to: Option<Nanos>,
-    pub(crate) statuses: Vec<i32>,
-}
-
 const COLUMNS: &str =
-    "key, id, status, suspended, start, not_before, created_at, started_at, updated_at, completed_at, pinned";
+    "key, id, status, suspended, start, not_before, created_at, started_at, updated_at, completed_at, pinned, shown";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     let status: i32 = row.get(2)?;
@@ -64,6 +60,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         updated_at: row.get(8)?,
         completed_at: row.get(9)?,
         pinned: row.get(10)?,
+        shown: row.get(11)?,
     })
 }
 
@@ -74,8 +71,8 @@ impl Store {
             .connection
             .prepare_cached(
                 "INSERT INTO instances (id, status, suspended, start, parent, not_before, created_at, updated_at,
-                     name, version, execution, tags)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11)",
+                     name, version, execution, tags, shown)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .insert(params![
                 created.instance.id,
@@ -89,7 +86,11 @@ impl Store {
                 version,
                 execution,
                 tags,
+                created.handed.map(|handed| handed.scope),
             ])?;
+        if let Some(handed) = created.handed {
+            self.show(Holder::Instance(key), &handed.parts)?;
+        }
         Ok(key)
     }
 
@@ -214,17 +215,5 @@ impl Store {
             .prepare_cached("SELECT key, id FROM instances WHERE key > ?1 ORDER BY key LIMIT ?2")?
             .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?)
-    }
-
-    pub(crate) fn matching(&self, filter: &PurgeFilter) -> Result<Vec<Key>> {
-        let from = filter.from.unwrap_or(Nanos::MIN);
-        let to = filter.to.unwrap_or(Nanos::MAX);
-        let rows: Vec<(Key, i32)> = self
-            .connection
-            .prepare_cached("SELECT key, status FROM instances WHERE created_at BETWEEN ?1 AND ?2 ORDER BY key")?
-            .query_map(params![from, to], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        let wanted = |status: &i32| filter.statuses.is_empty() || filter.statuses.contains(status);
-        Ok(rows.into_iter().filter(|(_, status)| wanted(status)).map(|(key, _)| key).collect())
     }
 }

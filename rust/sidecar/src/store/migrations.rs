@@ -15,11 +15,12 @@ struct Step {
 }
 
 /// The first one makes an empty database ours.
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step { sql: include_str!("schema.sql"), fill: |_| Ok(()) },
     Step { sql: include_str!("schema_2.sql"), fill: fill_columns_of_starts },
+    Step { sql: include_str!("schema_3.sql"), fill: |_| Ok(()) },
 ];
-pub(super) const SCHEMA_VERSION: i32 = 2;
+pub(super) const SCHEMA_VERSION: i32 = 3;
 const _: () = assert!(STEPS.len() == SCHEMA_VERSION as usize, "a step for each version");
 
 /// Takes the steps that lead from this version to ours, all or none of them.

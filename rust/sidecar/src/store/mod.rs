@@ -16,6 +16,7 @@ mod listing;
 mod log;
 mod migrations;
 mod open;
+mod propagated;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -24,10 +25,11 @@ pub(crate) use activities::ActivityRow;
 pub use backup::{BackupError, back_up};
 pub(crate) use error::Result;
 pub use error::StoreError;
-pub(crate) use instances::{Created, InstanceRow, Key, PurgeFilter};
+pub(crate) use instances::{Created, InstanceRow, Key};
 pub(crate) use listing::{Candidate, Filter, Position};
 pub(crate) use open::Losses;
 pub use open::OpenError;
+pub(crate) use propagated::{Chunk, Handed, Holder, Part};
 pub(crate) use timers::DueTimer;
 
 use rusqlite::Connection;
@@ -97,10 +99,11 @@ impl Store {
 
     /// Forgets everything that an instance left in the database.
     pub(crate) fn delete(&self, key: Key) -> Result<()> {
+        self.remove_activities(key)?;
+        self.stop_showing(Holder::Instance(key))?;
         for statement in [
             "DELETE FROM history WHERE instance = ?1",
             "DELETE FROM inbox WHERE instance = ?1",
-            "DELETE FROM activities WHERE instance = ?1",
             "DELETE FROM timers WHERE instance = ?1",
             "DELETE FROM results WHERE instance = ?1",
             // A termination that is still on its way down finds the children by it; keys are never used twice.

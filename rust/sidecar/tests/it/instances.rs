@@ -358,6 +358,24 @@ async fn purging_by_filter_takes_what_matches_and_is_finished() {
 }
 
 #[tokio::test]
+async fn purging_by_filter_takes_more_than_one_look_and_all_that_matches() {
+    let (sidecar, mut client) = start().await;
+    for n in 0..1_100 {
+        create(&mut client, &format!("id-{n}"), "greet").await.expect("the id is free");
+    }
+    let request = PurgeInstancesRequest {
+        request: Some(purge_instances_request::Request::PurgeInstanceFilter(PurgeInstanceFilter::default())),
+        recursive: true,
+        force: Some(true),
+        router: None,
+    };
+    let count = client.purge_instances(request).await.expect("purged").into_inner();
+    assert_eq!((count.deleted_instance_count, count.is_complete), (1_100, Some(true)));
+    assert_eq!(state(&mut client, "id-1099").await, None);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
 async fn a_wait_for_an_instance_that_is_purged_ends() {
     let (sidecar, mut client) = start().await;
     create(&mut client, "one", "greet").await.expect("the id is free");

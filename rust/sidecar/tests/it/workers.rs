@@ -309,3 +309,31 @@ async fn finished_or_error(client: &mut crate::support::Client) -> Result<(), to
     };
     client.wait_for_instance_completion(request).await.map(|_| ())
 }
+
+#[tokio::test]
+async fn events_that_a_turn_says_it_has_not_dealt_with_are_for_the_next() {
+    let (sidecar, mut client) = start().await;
+    create(&mut client, "one", "greet").await.expect("the id is free");
+    for name in ["a", "b", "c"] {
+        raise(&mut client, "one", name).await.expect("it exists");
+    }
+    let mut worker = Worker::connect(&client).await;
+    let turn = worker.turn().await;
+    assert_eq!(turn.request.new_events.len(), 5);
+    // It counts orchestratorStarted, executionStarted and the first event.
+    let response = OrchestratorResponse { num_events_processed: Some(3), ..turn.response(vec![]) };
+    worker.try_answer(response).await.expect("the completion is taken");
+
+    let turn = worker.turn().await;
+    assert_eq!(kinds(&turn.request.past_events), ["OrchestratorStarted", "ExecutionStarted", "EventRaised"]);
+    assert_eq!(kinds(&turn.request.new_events), ["OrchestratorStarted", "EventRaised", "EventRaised"]);
+    // Whoever deals with nothing is not asked the same for ever.
+    let response = OrchestratorResponse { num_events_processed: Some(-7), ..turn.response(vec![]) };
+    worker.try_answer(response).await.expect("the completion is taken");
+    let turn = worker.turn().await;
+    assert_eq!(turn.request.new_events.len(), 2);
+    let response = OrchestratorResponse { num_events_processed: Some(99), ..turn.response(vec![complete(1, "1")]) };
+    worker.try_answer(response).await.expect("the completion is taken");
+    assert_eq!(status(&mut client, "one").await, OrchestrationStatus::Completed);
+    sidecar.stop().await;
+}
