@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::files::Files;
@@ -126,6 +127,7 @@ impl Store {
 
     fn in_memory() -> Result<Self, rusqlite::Error> {
         let connection = Connection::open_in_memory()?;
+        plan_once(&connection)?;
         connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
         bring_up_to_date(&connection, 0)?;
         let next_sequence = number_rows(&connection)?;
@@ -136,6 +138,7 @@ impl Store {
     fn on_file(path: &Path, mut files: Files, losses: Losses) -> Result<Self, Box<(Refusal, Files)>> {
         let begin = |files: &mut Files| {
             let connection = open_file(path)?;
+            plan_once(&connection)?;
             claim(&connection, path, files, losses)?;
             log::begin(&connection)?;
             let next_sequence = number_rows(&connection)?;
@@ -164,6 +167,13 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(64);
         Self { connection, next_sequence, files, salt }
     }
+}
+
+/// Has a statement keep the plan that it was prepared with. Otherwise SQLite plans many of them anew for each value that is
+/// bound, since another plan might do better for it; that took more time than running them, and none ever does better.
+fn plan_once(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// The number of the next row: beyond every one that was given, also to rows that are gone, since completion tokens of
