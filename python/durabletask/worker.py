@@ -223,7 +223,7 @@ class TaskHubGrpcWorker:
         tb: TracebackType | None,
     ) -> None:
         """Stop it, while the event loop goes on."""
-        await asyncio.to_thread(self.stop)
+        await asyncio.shield(foreground.on_a_thread(self.stop))
 
     def add_orchestrator(
         self,
@@ -336,7 +336,7 @@ class TaskHubGrpcWorker:
             RuntimeError: It is running already, or there is no connection when the time is up; then
                 nothing is left running.
             TypeError: timeout is no number.
-            ValueError: It is negative or NaN.
+            ValueError: It is negative, NaN, or no float can be so large.
         """
         timeout = seconds("timeout", timeout, least=0.0)
         run = self._begin()
@@ -397,13 +397,40 @@ class TaskHubGrpcWorker:
 
         Does nothing if the worker is not running. What has not ended by then is handed out again by
         the sidecar.
+
+        Called by an activity or an orchestrator of this worker, it does not wait, since that has to end, too: no more
+        work is taken, and the worker stops once what runs has reported its results.
         """
         run = self._run
         if run is None:
             return
+        if run.runs_this():
+            already = run.stopping
+            run.begin_stop()
+            if not already:
+                self._stop_elsewhere(run)
+            return
+        self._finish(run)
+
+    def _finish(self, run: WorkerRun) -> None:
         self._logger.info("Stopping gRPC worker...")
         self._end(run)
         self._logger.info("Worker shutdown completed")
+
+    def _stop_elsewhere(self, run: WorkerRun) -> None:
+        threading.Thread(
+            target=self._finish, args=(run,), name="durabletask-stop", daemon=True
+        ).start()
+
+    def _keeps_the_program(self) -> bool:
+        """Whether it can do what it is for: called by `_worker.process`, of no use to programs."""
+        return self._loop is None or not self._loop.is_closed()
+
+    def _begin_stop(self) -> None:
+        """Take no more work: called by `_worker.process`, of no use to programs."""
+        run = self._run
+        if run is not None:
+            run.begin_stop()
 
     def _begin(self) -> WorkerRun:
         with self._lock:
@@ -411,6 +438,7 @@ class TaskHubGrpcWorker:
                 raise RuntimeError("The worker is already running.")
             if why_not := process.why_not_after_fork():
                 raise RuntimeError(why_not)
+            process.prepare()
             cache = self._replay_cache
             converter = self._payload_converter
             # Every execution and every activity begins with what is set here and now.

@@ -17,7 +17,7 @@ from durabletask import task
 from durabletask._worker.activities import ActivityExecutor
 from durabletask._worker.failures import failure_chain
 from durabletask._worker.intake import Intake, Lane
-from durabletask._worker.loop import ActivityLoop
+from durabletask._worker.loop import ActivityLoop, CutOff
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.registry import ActivityNotRegisteredError, Registry
 
@@ -241,7 +241,7 @@ def test_closing_the_loop_cancels_what_runs() -> None:
     loop.run(forever, lambda _, error: errors.append(error), contextvars.copy_context())
     assert began.wait(SOON)
     assert loop.close(SOON)
-    assert [type(error) for error in errors] == [asyncio.CancelledError]
+    assert [type(error) for error in errors] == [CutOff]
 
 
 def test_a_loop_that_was_never_used_is_closed_at_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import logging
@@ -15,7 +14,7 @@ from typing import Any
 from durabletask import _core
 from durabletask._worker.activities import ActivityExecutor, is_awaitable
 from durabletask._worker.failures import failure_chain
-from durabletask._worker.loop import ActivityLoop
+from durabletask._worker.loop import ActivityLoop, CutOff
 from durabletask._worker.pool import ThreadPool
 from durabletask._worker.received import Received, malformed
 from durabletask._worker.reports import Reports
@@ -67,16 +66,19 @@ class ActivityCalls:
         loop: ActivityLoop,
         context: contextvars.Context,
         logger: logging.Logger,
-        unanswered: Unanswered | None,
+        unanswered: Unanswered,
         tell_of_attempt: TellOfAttempt,
+        *,
+        stalls: bool,
     ):
         """`reporters` report what the event loop must not wait for; every activity runs in a copy of `context`.
 
-        `unanswered` takes activities that are not registered; None: they fail. `tell_of_attempt` is asked for the
-        number of an attempt that has failed.
+        `unanswered` takes what is kept from coming to an end; and with `stalls` activities that are not registered,
+        which fail otherwise. `tell_of_attempt` is asked for the number of an attempt that has failed.
         """
         self._activities = activities
         self._unanswered = unanswered
+        self._stalls = stalls
         self._tell_of_attempt = tell_of_attempt
         self._threads = threads
         self._reporters = reporters
@@ -148,7 +150,7 @@ class ActivityCalls:
         if call.key in self._calls and self._joins(call):
             call.over()
             return False
-        if self._unanswered is not None and self._lacks(call.received.item):
+        if self._stalls and self._lacks(call.received.item):
             self._unanswered.lacks_activity(call.received)
             call.over()
             return False
@@ -238,16 +240,15 @@ class ActivityCalls:
             self._loop.run(make, partial(self._awaited, call), call.context)
         except RuntimeError as error:
             self._logger.error("The event loop runs no activities any more: %s", error)
+            self._unanswered.leave(call.received)
             with self._lock:
                 self._forget(call)
             call.over()
 
     def _awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         """Called on the event loop when an asynchronous activity has ended."""
-        if isinstance(error, asyncio.CancelledError) and self._stopping:
-            if call.watch is not None:
-                call.watch.cut_off(error)
-            call.over()  # not its end: the sidecar hands it out again
+        if isinstance(error, CutOff):
+            self._cut_off(call, error)
             return
         self._aside(call, partial(self._report_awaited, call, result, error))
 
@@ -257,6 +258,21 @@ class ActivityCalls:
             self._reporters.submit(report)
         else:
             report()
+
+    def _cut_off(self, call: Call, error: CutOff) -> None:
+        """An activity was not let come to its end: the sidecar hands it out again."""
+        if call.watch is not None:
+            call.watch.cut_off(error.__cause__ or error)
+        with self._lock:
+            self._forget(call)
+        if not self._stopping:
+            self._unanswered.leave(call.received)
+            self._logger.warning(
+                "%s was cancelled from outside, as when its event loop comes to an end: it is left unanswered, and the "
+                "sidecar hands it out again.",
+                call.received.subject,
+            )
+        call.over()
 
     def _report_awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         if error is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -94,8 +95,9 @@ class Dispatcher:
             loop,
             context,
             logger,
-            self._unanswered if stalls else None,
+            self._unanswered,
             turns.tell_of_attempt,
+            stalls=stalls,
         )
         # Three lanes: an activity that needs no thread does not queue up behind those that wait for one.
         activity_limit = concurrency.maximum_concurrent_activity_work_items
@@ -181,9 +183,13 @@ class Dispatcher:
         if dropped:
             self._logger.info("Dropped %d work items that had not begun.", dropped)
 
+    def close_intake(self) -> None:
+        """Begin nothing more."""
+        self._intake.close()
+
     def drain(self, timeout: float) -> int:
         """Begin nothing more; wait up to `timeout` seconds for what runs. How many still run?"""
-        self._intake.close()
+        self.close_intake()
         if self._loop.is_current() and self._awaited_lane.running:
             self._logger.warning(
                 "stop() is called on the event loop that runs activities, so that they can not end meanwhile and are "
@@ -192,15 +198,24 @@ class Dispatcher:
             timeout = 0.0
         return self._intake.wait_idle(timeout)
 
+    def runs_this(self) -> bool:
+        """Whether this is called by something that runs here: an orchestrator, an activity, or what writes results."""
+        pools = (self._turn_threads, self._activity_threads, self._report_threads)
+        return self._loop.is_in_activity() or any(pool.has_this_thread() for pool in pools)
+
     def close(self, timeout: float) -> bool:
-        """End the threads; False if some still run user code after `timeout` seconds each."""
+        """End the threads; False if some still run user code after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         self._stopping = True
         self._calls.stop()
         self._intake.close()
         pools = (self._turn_threads, self._activity_threads, self._report_threads)
         for pool in pools:
             pool.close()
-        ended = [self._loop.close(timeout), *(pool.join(timeout) for pool in pools)]
+        ended = [
+            self._loop.close(timeout),
+            *(pool.join(deadline - time.monotonic()) for pool in pools),
+        ]
         # What waits for more turns gets none here: its `finally` blocks run now, not wherever it is let go of later.
         self._turns.clear_replay_cache()
         return all(ended)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 # What makes an awaitable, what is told of its end, and the context to run it in.
@@ -15,6 +17,27 @@ _Due = tuple[
     Callable[[Any, BaseException | None], None],
     contextvars.Context,
 ]
+
+
+class CutOff(Exception):
+    """An activity has not come to its end: its task was cancelled from outside, as when a loop ends."""
+
+
+class _Task(asyncio.Task[None]):
+    """The task of an activity, which tells its own cancellation from that by others.
+
+    `asyncio.run` cancels all tasks at its end, and so do many programs by themselves. An activity whose code cancels
+    what it waits for, or itself, fails by that; time limits do it, too, and take it back.
+    """
+
+    by_others = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        try:
+            self.by_others |= asyncio.current_task() is not self
+        except RuntimeError:  # another thread
+            self.by_others = True
+        return super().cancel(msg)
 
 
 class ActivityLoop:
@@ -39,7 +62,7 @@ class ActivityLoop:
     ) -> None:
         """Await what `make` returns, on the loop, in a copy of a context; then call `ended` with result and exception.
 
-        `ended` is not to block.
+        The exception is a `CutOff` where the activity was kept from coming to an end. `ended` is not to block.
 
         Raises:
             RuntimeError: The program's loop is closed.
@@ -59,6 +82,13 @@ class ActivityLoop:
         """Whether this is called on the program's own loop, which runs nothing as long as it is kept here."""
         try:
             return self._given is not None and asyncio.get_running_loop() is self._given
+        except RuntimeError:
+            return False
+
+    def is_in_activity(self) -> bool:
+        """Whether this is called by something that runs here."""
+        try:
+            return asyncio.current_task() in self._tasks
         except RuntimeError:
             return False
 
@@ -137,7 +167,9 @@ class ActivityLoop:
         # A task takes a copy of the context in which it is made. The context itself is not entered: another thread may
         # be in it.
         loop = asyncio.get_running_loop()
-        task = context.copy().run(loop.create_task, self._await(make, ended))
+        # A program that makes the tasks of its loop itself makes these, too.
+        create = partial(_Task, loop=loop) if loop.get_task_factory() is None else loop.create_task
+        task = context.copy().run(create, self._await(make, ended))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -146,6 +178,8 @@ class ActivityLoop:
     ) -> None:
         try:
             result = await make()
+        except asyncio.CancelledError as error:
+            ended(None, _cut_off(error) or error)
         except BaseException as error:
             ended(None, error)
         else:
@@ -162,3 +196,20 @@ class ActivityLoop:
     async def _drain(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
+
+
+def _cut_off(error: asyncio.CancelledError) -> CutOff | None:
+    """What tells that the current task was cancelled by others, if it was and has not got over it."""
+    task = asyncio.current_task()
+    assert task is not None
+    by_others = getattr(task, "by_others", True)
+    # Since Python 3.11, tasks know whether a cancellation was taken back.
+    if sys.version_info >= (3, 11):
+        by_others = by_others and task.cancelling() > 0
+    elif not isinstance(task, _Task):
+        by_others = False
+    if not by_others:
+        return None
+    cut_off = CutOff("cancelled from outside")
+    cut_off.__cause__ = error
+    return cut_off

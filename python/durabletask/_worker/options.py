@@ -122,9 +122,15 @@ def seconds(name: str, value: Any, *, least: float = -math.inf) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if math.isnan(value) or value < least:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{name} must be a number of seconds, at most {sys.float_info.max:g} or else math.inf"
+        ) from None
+    if math.isnan(number) or number < least:
         raise ValueError(f"{name} must be a number of seconds, {least:g} or more, not {value!r}")
-    return float(value)
+    return number
 
 
 def usable_processors(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -67,12 +68,17 @@ class ThreadPool:
             for _ in self._threads:
                 self._jobs.put(None)
 
+    def has_this_thread(self) -> bool:
+        """Whether it is called by a job."""
+        return threading.current_thread() in self._threads
+
     def join(self, timeout: float) -> bool:
-        """Wait for the threads to end, `timeout` seconds at most for each; False if one has not."""
+        """Wait for the threads to end, `timeout` seconds at most for all of them; False if one has not."""
+        deadline = time.monotonic() + timeout
         current = threading.current_thread()
         for thread in self._threads:
             if thread is not current:
-                thread.join(timeout)
+                thread.join(max(deadline - time.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in self._threads if thread is not current)
 
     def _run(self) -> None:

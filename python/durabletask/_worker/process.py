@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 import atexit
 import contextlib
 import functools
@@ -12,11 +14,14 @@ import queue
 import signal
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from durabletask._worker.last_threads import Watch
+from durabletask._worker import signals
+from durabletask._worker.last_threads import PATIENCE, Watch
+from durabletask._worker.signals import die
 
 # How long, in seconds, a wait lasts that signals are to interrupt. One that comes just before a wait does not, and on
 # Windows none does.
@@ -33,6 +38,12 @@ class Resident(Protocol):
     def stop(self) -> None:
         """Let what runs end."""
 
+    def _begin_stop(self) -> None:
+        """The same, without waiting for it."""
+
+    def _keeps_the_program(self) -> bool:
+        """Whether the process lives as long: not by a worker that was for an event loop that has ended."""
+
     def _forget_parent(self) -> Any:
         """Be new, in a child process that was forked; returns what the child is to keep untouched, if it ran."""
 
@@ -46,6 +57,8 @@ class _State:
         # Woken without a lock: it may be a signal handler that stops the last worker.
         self.left: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.ending = False
+        # All workers have ended by a SIGTERM that came to a running event loop: the program is to end, now.
+        self.drained = False
         # The signal that ended, or is to end, all workers.
         self.signal: int | None = None
         self.last_threads = Watch()
@@ -68,9 +81,11 @@ _hooked = False
 
 def enter(resident: Resident, logger: logging.Logger) -> None:
     """A worker runs from now on: the process lives as long, unless a daemon thread started it."""
-    _hook()
     _known.add(resident)
     if not threading.current_thread().daemon:
+        if not _state.keeping:  # whatever has ended workers before, this one came later
+            _state.ending = _state.drained = False
+            _state.signal = None
         _state.logger = logger
         _state.keeping[id(resident)] = resident
         _take_sigterm()
@@ -86,17 +101,28 @@ def leave(resident: Resident) -> None:
             _give_sigterm_back()
 
 
-def _hook() -> None:
+def prepare() -> None:
+    """Before the first worker runs.
+
+    Raises:
+        RuntimeError: The program has come to its end.
+    """
     global _hooked
     if _hooked:
         return
+    # Callbacks run last in, first out, and activities may use `asyncio.to_thread` until the workers have ended.
+    try:
+        importlib.import_module("concurrent.futures.thread")
+    except RuntimeError as error:
+        raise RuntimeError(
+            "The program has come to its end, and a first worker can not start any more: start it before, not in "
+            f"what `atexit` calls ({error})."
+        ) from error
     _hooked = True
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
             before=_hold_sigterm, after_in_parent=_release_sigterm, after_in_child=_forked
         )
-    # Callbacks run last in, first out, and activities may use `asyncio.to_thread` until the workers have ended.
-    importlib.import_module("concurrent.futures.thread")
     try:
         # Not `atexit`, which comes after the threads of concurrent.futures have been ended.
         threading._register_atexit(_serve_on)  # type: ignore[attr-defined]
@@ -113,6 +139,7 @@ def _forked() -> None:
         parents = resident._forget_parent()
         _inherited.append(parents)
         _forked_while_running |= parents is not None
+    signals.forget()
     _give_sigterm_back()
     _release_sigterm()
 
@@ -124,7 +151,8 @@ _held = threading.local()
 
 def _hold_sigterm() -> None:
     """Have a SIGTERM wait that comes while this thread forks."""
-    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is _on_sigterm or isinstance(handler, signals.Handler):
         _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
@@ -166,26 +194,55 @@ def _give_sigterm_back() -> None:
 
 
 def _on_sigterm(signum: int, _frame: Any) -> None:
+    if _state.drained:
+        raise SystemExit(0)
     if not _state.keeping or _state.ending:
         die(signum)
     _state.ending = True
     ended_by(signum)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise SystemExit(0) from None
+    # Raised here, it would have the loop cancel all that it runs, activities among it. No `threading.Thread`: starting
+    # one takes locks, which the main thread may have.
+    _thread.start_new_thread(_drain, (loop, signum))
+
+
+_on_sigterm.of_worker = True  # type: ignore[attr-defined]
+
+
+def _drain(loop: asyncio.AbstractEventLoop, signum: int) -> None:
+    """Let all workers end while the main thread's event loop goes on; then end the program, as `sys.exit` does."""
+    try:
+        _stop_all()
+    finally:
+        _state.drained = True
+        with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+            loop.call_soon_threadsafe(_exit)
+    time.sleep(PATIENCE)
+    if loop.is_running() and sys.platform != "win32":  # kept by something that blocks it
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signum)
+
+
+def _exit() -> None:
     raise SystemExit(0)
+
+
+def _stop_all() -> None:
+    """Stop all workers, which have the same time for what they run."""
+    residents = list(_state.keeping.values())
+    for resident in residents:
+        resident._begin_stop()
+    for resident in residents:
+        resident.stop()
 
 
 def ended_by(signum: int) -> None:
     """A signal ends the program's workers: when they have drained, the program ends, whatever threads it has."""
     _state.signal = signum
-
-
-def die(signum: int) -> None:
-    """End this process by a signal, at once."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-    os._exit(128 + signum)  # where a signal does not come at once
 
 
 # The end of the program
@@ -203,19 +260,20 @@ def _serve_on() -> None:
     except SystemExit:
         _state.ending = True
     with stop_signals(die):
-        for resident in list(_state.keeping.values()):
-            resident.stop()
+        _stop_all()
     if _state.signal is not None:
         _state.last_threads.arm(_state.signal, _state.logger)
 
 
 def _wait_for_the_end() -> None:
-    if not _state.keeping or _state.ending:
+    if not _state.keeping or _state.ending or _state.signal is not None:
         return
     if hasattr(sys, "ps1"):  # whoever leaves an interactive session wants to leave
         return
     last: Any = getattr(sys, "last_type", None)
     if isinstance(last, type) and issubclass(last, KeyboardInterrupt):
+        return
+    if not any(each._keeps_the_program() for each in _state.keeping.values()):
         return
     _take_sigterm()
     _state.logger.log(
@@ -238,32 +296,22 @@ def wait_for(wakes: queue.SimpleQueue[Any]) -> None:
 # Programs that hand the main thread to a worker
 
 
-def _is_the_program_s(handler: Any) -> bool:
-    """Whether a handler is one of its own, and not what Python or asyncio has there for all programs."""
-    if not callable(handler) or handler in (signal.default_int_handler, _on_sigterm):
-        return False
-    inner = getattr(handler, "func", handler)  # a partial
-    return getattr(inner, "__module__", None) != "asyncio.runners"
+@contextlib.contextmanager
+def listening(told: Callable[[int], None]) -> Iterator[None]:
+    """Have `told(signum)` called by SIGINT and SIGTERM; a second one ends the process. See `signals.listening`."""
+    with signals.listening(told):
+        yield
 
 
 @contextlib.contextmanager
-def stop_signals(handler: Any, *, shared: bool = False) -> Iterator[bool]:
-    """Have `handler(signum)` called on SIGINT and SIGTERM; yields whether it is: only the main thread can have that.
-
-    `shared`: before it, the handler that the program had set is called too.
-    """
+def stop_signals(handler: Any) -> Iterator[bool]:
+    """Have `handler(signum)` called on SIGINT and SIGTERM; yields whether it is: only the main thread can have that."""
     before: dict[signal.Signals, Any] = {}
-
-    def on_signal(signum: int, frame: Any) -> None:
-        found = before.get(signal.Signals(signum))
-        if shared and callable(found) and _is_the_program_s(found):
-            found(signum, frame)
-        handler(signum)
 
     if threading.current_thread() is threading.main_thread():
         for signum in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(ValueError):
-                before[signum] = signal.signal(signum, on_signal)
+                before[signum] = signal.signal(signum, lambda signum, _frame: handler(signum))
     try:
         yield bool(before)
     finally:

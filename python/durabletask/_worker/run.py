@@ -65,6 +65,7 @@ class WorkerRun:
         self._ready = threading.Event()
         # Set once a stream is open, and when there will be none.
         self._settled = threading.Event()
+        self._deadline: float | None = None  # once it stops
         self._connection: Connection | None = None
         self._trouble: str | None = None
         self._announce = True
@@ -101,16 +102,28 @@ class WorkerRun:
         self._settled.wait(min(timeout, threading.TIMEOUT_MAX))
         return self._ready.is_set()
 
+    def begin_stop(self) -> None:
+        """Take no more work. What runs has from now on the time that it has."""
+        if self._deadline is None:
+            longest = min(self._settings.stop_timeout, threading.TIMEOUT_MAX / 4)
+            self._deadline = time.monotonic() + longest
+        self._stopping.set()
+        self._ready.clear()
+        self._settled.set()
+        self._dispatcher.close_intake()
+
+    def runs_this(self) -> bool:
+        """Whether this is called by what the worker runs, which can not end while it is waited for here."""
+        return self._dispatcher.runs_this()
+
     def stop(self) -> bool:
         """Let what runs end and report, then end the stream and the threads. False: some of it still runs.
 
         May be called more than once, by several threads at a time, and by a signal handler.
         """
-        longest = min(self._settings.stop_timeout, threading.TIMEOUT_MAX / 4)
-        deadline = time.monotonic() + longest
-        self._stopping.set()
-        self._ready.clear()
-        self._settled.set()
+        self.begin_stop()
+        deadline = self._deadline
+        assert deadline is not None
         # The stream stays open meanwhile: when it ends, the sidecar hands out again whatever is not
         # reported.
         connection = self._connection
@@ -120,9 +133,10 @@ class WorkerRun:
         connection = self._connection
         if connection is not None:
             connection.close()
+        last = max(deadline, time.monotonic()) + _END_OF_THREADS
         for thread in (self._reader, self._keeper):
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(_END_OF_THREADS + max(deadline - time.monotonic(), 0.0))
+                thread.join(max(last - time.monotonic(), 0.0))
         ended = self._dispatcher.close(_END_OF_THREADS)
         self._connections.close()
         if running or not ended:

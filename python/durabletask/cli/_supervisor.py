@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from durabletask._worker import process as signals
+from durabletask._worker.signals import die
 
 # Pauses before a process that has died is started again, in seconds; from the shortest again after one that lived long.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
@@ -69,7 +70,7 @@ class Supervisor:
             for slot in self._slots:
                 if slot.process is not None:
                     slot.process.kill()
-            signals.die(signum)
+            die(signum)
         self._signalled = True
         self._signals.put(signum)
 
