@@ -11,6 +11,7 @@ mod gil;
 mod kept;
 mod messages;
 mod payload;
+mod plain_json;
 mod python;
 mod sidecar;
 mod tasks;

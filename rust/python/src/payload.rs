@@ -8,10 +8,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::python;
+use crate::{plain_json, python};
 
 /// The key that marks objects to be read back as `SimpleNamespace`.
-const MARKER: &[u8] = b"__durabletask_autoobject__";
+pub(crate) const MARKER: &[u8] = b"__durabletask_autoobject__";
 
 /// Reads the commonest payloads without checking first that they are text: strings of plain ASCII, and whole numbers of up
 /// to eighteen digits.
@@ -50,10 +50,8 @@ pub(crate) fn decode<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, Py
     if let Some(value) = decode_short(py, bytes) {
         return Ok(value);
     }
-    if let [b'"', inner @ .., b'"'] = bytes
-        && is_plain(inner)
-    {
-        return Ok(PyString::new(py, &json[1..json.len() - 1]).into_any());
+    if let Some(value) = plain_json::read(py, json) {
+        return Ok(value);
     }
     if !(contains(bytes, b"{") && contains(bytes, MARKER)) {
         let parser = PythonParse { allow_inf_nan: true, cache_mode: StringCacheMode::Keys, ..PythonParse::default() };
@@ -145,15 +143,8 @@ pub(crate) fn is_encodable(value: &Bound<'_, PyAny>) -> bool {
     known(value, LOOKED_INTO)
 }
 
-/// Whether text in JSON stands for itself, between quotes.
-#[inline]
-#[allow(clippy::needless_bitwise_bool, reason = "without branches the loop is vectorized")]
-fn is_plain(text: &[u8]) -> bool {
-    // No early exit, so that the compiler can look at many bytes at a time.
-    !text.iter().fold(false, |found, &byte| found | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
-}
-
-/// The same for ASCII alone, eight bytes at a time. Such text is written as it is, too, which 0x7f is not.
+/// Whether text is ASCII and stands for itself in JSON, between quotes; eight bytes at a time. Such text is written as it
+/// is, too, which 0x7f is not.
 #[inline]
 fn is_plain_ascii(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
