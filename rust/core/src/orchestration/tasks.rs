@@ -63,8 +63,14 @@ impl<T> PendingTasks<T> {
 
     #[inline]
     pub(crate) fn remove(&mut self, id: i32) -> Option<T> {
-        let place = self.place(id).and_then(|place| self.window.get_mut(place));
-        let Some(pending) = place.and_then(Option::take) else {
+        // Mostly the oldest is the one.
+        let pending = if id == self.first_id && !self.window.is_empty() {
+            self.first_id += 1;
+            self.window.pop_front().flatten()
+        } else {
+            self.place(id).and_then(|place| self.window.get_mut(place)).and_then(Option::take)
+        };
+        let Some(pending) = pending else {
             return if self.left_behind.is_empty() { None } else { self.left_behind.remove(&id) };
         };
         self.in_window -= 1;

@@ -111,9 +111,13 @@ fn attempts(number: &Bound<'_, PyAny>) -> u32 {
 }
 
 /// How much of its history a call hands on: a `durabletask.task.HistoryPropagation`, which is the protocol's number.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "nearly always there is none")]
 pub(super) fn propagation(scope: Option<&Bound<'_, PyAny>>) -> PyResult<Option<HistoryPropagationScope>> {
-    scope.map(propagation_given).transpose()
+    match scope {
+        None => Ok(None),
+        Some(scope) => propagation_given(scope).map(Some),
+    }
 }
 
 fn propagation_given(scope: &Bound<'_, PyAny>) -> PyResult<HistoryPropagationScope> {
@@ -132,9 +136,13 @@ fn propagation_given(scope: &Bound<'_, PyAny>) -> PyResult<HistoryPropagationSco
 }
 
 /// How long a call may take, in microseconds.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "nearly always there is none")]
 pub(super) fn timeout(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<i64>> {
-    timeout.map(timeout_given).transpose()
+    match timeout {
+        None => Ok(None),
+        Some(timeout) => timeout_given(timeout).map(Some),
+    }
 }
 
 fn timeout_given(timeout: &Bound<'_, PyAny>) -> PyResult<i64> {
@@ -254,6 +262,8 @@ pub(super) fn text<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
 }
 
 /// Text to be kept by the engine.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "nearly always there is none")]
 pub(super) fn shared_text(text: Option<&str>) -> Option<Arc<str>> {
     text.map(Arc::from)
 }

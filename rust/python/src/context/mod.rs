@@ -208,7 +208,8 @@ impl RuntimeContext {
         Ok((named, id))
     }
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "nearly always there is none")]
     fn policy_of(&self, policy: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Arc<RetryPolicy>>> {
         match policy {
             None => Ok(None),
@@ -230,6 +231,7 @@ impl RuntimeContext {
     /// A call's argument. While replaying it is left as it is, since the history has it already; a call that is really
     /// made is encoded at once, as it is now. So is a value that may have no JSON form, unless the history confirms the
     /// call: without a form, it is an error on every replay.
+    #[inline]
     fn input(&self, input: Option<Bound<'_, PyAny>>) -> PyResult<Input<Kept<PyAny>>> {
         match input {
             Some(value) if self.may_be_deferred(&value) || self.is_confirmed_ahead(value.py()) => {

@@ -383,9 +383,13 @@ impl TaskAwaiter {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<Task>> {
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
+        // Cheaper than to ask for the state.
+        if !self.task.get().is_over(py) {
+            return Ok(Some(self.task.clone_ref(py)));
+        }
         match self.task.get().state(py)? {
-            TaskState::Pending => Ok(self.task.clone_ref(py)),
+            TaskState::Pending => Ok(Some(self.task.clone_ref(py))),
             // A tuple would be taken for the arguments of the exception, and an exception for the exception itself. All else
             // the coroutine is handed without an exception object being made.
             TaskState::Completed(value)
@@ -393,8 +397,19 @@ impl TaskAwaiter {
             {
                 Err(PyStopIteration::new_err((value.unbind(),)))
             }
-            TaskState::Completed(value) => Err(PyStopIteration::new_err(value.unbind())),
+            TaskState::Completed(value) => {
+                stop_with(&value);
+                Ok(None)
+            }
             TaskState::Failed(error) => Err(error),
         }
     }
+}
+
+/// Says what an iterator ends with, which it then does with `None`, as one in C would.
+#[inline]
+#[allow(unsafe_code, reason = "PyO3 makes more of an exception than whoever awaits looks at")]
+fn stop_with(value: &Bound<'_, PyAny>) {
+    // SAFETY: the thread is attached; both are objects, of which the interpreter takes references of its own.
+    unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
 }
