@@ -235,7 +235,7 @@ $(VENV_BENCH)/.installed: $(SOURCES) $(shell find python -name '*.py') $(VENV)/.
 	$(need_rust)@$(PY) -m venv --clear $(VENV_BENCH)
 	@rm -rf build/bench
 	@$(BIN)/maturin build --release --locked --interpreter $(PY) --out build/bench
-	@$(VENV_BENCH)/bin/python $(PIP_INSTALL) --constraint requirements-dev.txt build/bench/*.whl
+	@$(VENV_BENCH)/bin/python $(PIP_INSTALL) --constraint requirements-dev.txt build/bench/*.whl pydantic
 	@touch $@
 
 ##@ Checking

@@ -24,11 +24,17 @@ from typing import Any
 Execute = Callable[[bytes], bytes]
 
 
-def ours(orchestrator: Any) -> Execute:
+def ours(orchestrator: Any, options: tuple[str, ...] = ()) -> Execute:
     """This project, through its public door."""
+    from durabletask.payloads import JsonConverter
     from durabletask.replay import Replayer
+    from durabletask.worker import ReplayCacheOptions
 
-    return Replayer(orchestrators=[orchestrator]).execute
+    return Replayer(
+        orchestrators=[orchestrator],
+        replay_cache=ReplayCacheOptions() if "cache" in options else None,
+        payload_converter=JsonConverter() if "converter" in options else None,
+    ).execute
 
 
 def dapr(orchestrator: Any) -> Execute:
@@ -139,7 +145,7 @@ def _ready(workload: str, steps: int) -> tuple[list[Any], list[Any]]:
     if workload == "json_1k":
         orders = [order(number) for number in numbers]
         return orders, orders
-    if workload in ("chain", "retries"):
+    if workload in ("chain", "dataclass_inputs", "retries"):
         results = [WORKLOADS[workload].result(number + 1) for number in numbers]
         return results, results
     return numbers, numbers
@@ -150,19 +156,21 @@ PACKAGES = {
     "dapr": ("durabletask-dapr", "protobuf"),
     "microsoft": ("durabletask", "protobuf"),
 }
-MAKERS = {"ours": ours, "dapr": dapr, "microsoft": microsoft}
+PEERS = {"dapr": dapr, "microsoft": microsoft}
 
 
 def make(kind: str, workload: str, steps: int) -> Execute:
     """Make the function that is measured: a serialized request in, a serialized response out."""
     import orchestrators
+    from workloads import WORKLOADS
 
-    orchestrator = getattr(orchestrators, workload)
-    return (
-        generator(workload, orchestrator, steps)
-        if kind == "generator"
-        else MAKERS[kind](orchestrator)
-    )
+    described = WORKLOADS[workload]
+    orchestrator = getattr(orchestrators, described.orchestrator or workload)
+    if kind == "generator":
+        return generator(workload, orchestrator, steps)
+    if kind == "ours":
+        return ours(orchestrator, described.options)
+    return PEERS[kind](orchestrator)
 
 
 def about(kind: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ steps; what a step is stands in `workloads.py`, which makes the histories.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,38 @@ def dozes(ctx: Context, count: int) -> Routine:
         [ctx.call_activity("doze", input=number) for number in range(count)]
     )
     return len(results)
+
+
+@dataclass
+class Order:
+    """What people pass to activities."""
+
+    number: int
+    customer: str
+    sku: str
+    price: float
+    express: bool
+
+
+def dataclass_inputs(ctx: Context, steps: int) -> Routine:
+    result = None
+    for number in range(steps):
+        order = Order(number, "Ada Lovelace", "SKU-0815", 19.95, express=True)
+        result = yield ctx.call_activity(activity, input=order)
+    return result
+
+
+def model_inputs(ctx: Context, steps: int) -> Routine:
+    # Only where this project is measured; the others have no models.
+    from models import OrderModel
+
+    result = None
+    for number in range(steps):
+        order = OrderModel(
+            number=number, customer="Ada Lovelace", sku="SKU-0815", price=19.95, express=True
+        )
+        result = yield ctx.call_activity(activity, input=order)
+    return result
 
 
 def fan_out(ctx: Context, steps: int) -> Routine:
@@ -116,6 +149,20 @@ def when_any_all(ctx: Context, steps: int) -> Routine:
         pending.remove(done)
         total += done.get_result()
     return total
+
+
+def emission(ctx: Context, steps: int) -> Routine:
+    yield task.when_all([ctx.call_activity(activity, input=number) for number in range(steps)])
+
+
+def failing_siblings(ctx: Context, steps: int) -> Routine:
+    failed = 0
+    try:
+        yield task.when_all([ctx.call_activity(activity, input=number) for number in range(steps)])
+    except task.TaskFailedError:
+        failed += 1
+    yield ctx.wait_for_external_event("go")
+    return failed
 
 
 def fan_out_and_wait(ctx: Context, steps: int) -> Routine:

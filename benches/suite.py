@@ -116,7 +116,8 @@ def write(found: dict[str, Any], directory: Path) -> None:
     text = [
         "# Replay",
         "",
-        "Written by `make bench`: milliseconds of processor time for one replay, the least of many.",
+        "Written by `make bench`: milliseconds of processor time for one replay, the least of as many",
+        "as the slowest has made meanwhile; the ratio of the medians of the same replays stands beside.",
         "What is measured, and how, stands in `benches/replay.py`. A step is:",
         "",
         *dict.fromkeys(f"- {each['workload']}: {each['step']}" for each in found["results"]),

@@ -31,6 +31,14 @@ class Workload:
     """What the orchestrator returns."""
     peers: str | None = None
     """The workload that the other packages and the bare generator replay in place of this one."""
+    found: Callable[[bytes], Any] | None = None
+    """What is in a response, to be compared with `result`; None: the result of the completed orchestration."""
+    without: tuple[str, ...] = ()
+    """Contestants that it means nothing for."""
+    orchestrator: str | None = None
+    """Its name in `orchestrators.py`, where that is another."""
+    options: tuple[str, ...] = ()
+    """What this project is set up with: "cache", "converter"."""
     limit: int = 100_000
     """The longest history that is worth the wait."""
     peer_limit: int = 10_000
@@ -38,7 +46,7 @@ class Workload:
 
     def request(self, dialect: Dialect, steps: int) -> bytes:
         """Serialize an OrchestratorRequest with a history of so many steps."""
-        history = History(dialect, self.name, steps)
+        history = History(dialect, self.orchestrator or self.name, steps)
         self.add_events(history, steps)
         return history.encode()
 
@@ -85,6 +93,36 @@ def order_of_completion(steps: int, window: int) -> Iterator[tuple[int, bool]]:
 
 def _greeting(number: int) -> str:
     return f"Hello customer {number}!"
+
+
+def _orders(history: History, steps: int) -> None:
+    for number in range(steps):
+        passed = {
+            "number": number,
+            "customer": "Ada Lovelace",
+            "sku": "SKU-0815",
+            "price": 19.95,
+            "express": True,
+            "__durabletask_autoobject__": True,
+        }
+        action = history.call(passed)
+        history.turn().completed(action, _greeting(number))
+
+
+def _failing_siblings(history: History, steps: int) -> None:
+    actions = [history.call(number) for number in range(steps)]
+    for number, action in enumerate(actions):
+        if number % COMPLETIONS_PER_TURN == 0:
+            history.turn()
+        history.failed(action)
+    history.turn().raised("go", None)
+
+
+def actions_in(response: bytes) -> int:
+    """How many actions a response asks for."""
+    from support import wire
+
+    return len(wire.fields(response).get(2, []))
 
 
 def _chain(history: History, steps: int) -> None:
@@ -153,6 +191,54 @@ WORKLOADS = {
             _chain,
             lambda steps: _greeting(steps - 1),
             peer_limit=100_000,
+        ),
+        Workload(
+            "chain_with_cache",
+            "a call, replayed by what keeps live orchestrators",
+            _chain,
+            lambda steps: _greeting(steps - 1),
+            peers="chain",
+            orchestrator="chain",
+            options=("cache",),
+        ),
+        Workload(
+            "dataclass_inputs",
+            "a call with a dataclass of five fields as its input",
+            _orders,
+            lambda steps: _greeting(steps - 1),
+        ),
+        Workload(
+            "model_inputs",
+            "a call with a pydantic model of five fields; the others pass a dataclass",
+            _orders,
+            lambda steps: _greeting(steps - 1),
+            peers="dataclass_inputs",
+        ),
+        Workload(
+            "converted_inputs",
+            "a call with a dataclass, written and read by a payload converter; the others use none",
+            _orders,
+            lambda steps: _greeting(steps - 1),
+            peers="dataclass_inputs",
+            orchestrator="dataclass_inputs",
+            options=("converter",),
+        ),
+        Workload(
+            "emission",
+            "a call that the first turn asks for",
+            lambda history, steps: None,
+            lambda steps: steps,
+            found=actions_in,
+            without=("generator",),
+            limit=10_000,
+        ),
+        Workload(
+            "failing_siblings",
+            "a call that fails, waited for by one when_all; then an event",
+            _failing_siblings,
+            lambda steps: 1,
+            # The others can not: with the second failure, theirs is completed already.
+            without=("generator", "dapr", "microsoft"),
         ),
         Workload("fan_out", "a call, waited for by one when_all", _fan_out, _sum),
         Workload(
