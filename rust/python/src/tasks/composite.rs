@@ -379,7 +379,9 @@ thread_local! {
 /// Composites may stand so deep one in the other that letting go of the outermost must not be recursion.
 impl<T: Child> Drop for Node<T> {
     fn drop(&mut self) {
-        let children: Vec<_> = std::mem::take(&mut self.children).into_iter().map(Py::into_any).collect();
+        // The result of a when_any is one of them.
+        let result = self.result.take();
+        let children: Vec<_> = std::mem::take(&mut self.children).into_iter().map(Py::into_any).chain(result).collect();
         let first = LEFT_BEHIND.with_borrow_mut(|left_behind| {
             if let Some(left_behind) = left_behind {
                 left_behind.push(children);
