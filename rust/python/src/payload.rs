@@ -8,10 +8,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::{plain_json, python};
-
-/// The key that marks objects to be read back as `SimpleNamespace`.
-pub(crate) const MARKER: &[u8] = b"__durabletask_autoobject__";
+use crate::plain_json::{self, MARKER};
+use crate::python;
 
 /// Reads the commonest payloads without checking first that they are text: strings of plain ASCII, and whole numbers of up
 /// to eighteen digits.

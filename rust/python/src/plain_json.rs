@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString};
 
 use crate::gil::Guarded;
-use crate::payload::MARKER;
 
+/// The key that marks objects to be read back as `SimpleNamespace`.
+pub(crate) const MARKER: &[u8] = b"__durabletask_autoobject__";
 /// How deep values may stand in values.
 const DEPTH: usize = 64;
 /// Whole numbers of so many digits fit into 64 bits.
