@@ -175,9 +175,10 @@ impl Check<'_, '_> {
 
     fn found(&self, found: Found) -> Verdict {
         let Found { failed, message, event_index, event_id } = found;
-        let (kind, stands_at) = match failed {
-            true => ("failed", None),
-            false => ("non-deterministic", failures::stands_at(self.py, self.turn.routine())),
+        let (kind, stands_at) = if failed {
+            ("failed", None)
+        } else {
+            ("non-deterministic", failures::stands_at(self.py, self.turn.routine()))
         };
         Verdict::Found(Box::new((kind, message, Some(event_index), event_id, stands_at)))
     }

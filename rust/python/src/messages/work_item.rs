@@ -167,6 +167,6 @@ impl<'a> View<'a> {
 }
 
 /// The text of an embedded `google.protobuf.StringValue`.
-fn wrapped_text<'a>(number: u32, field: Field<'a>) -> Result<&'a str, Corrupt> {
+fn wrapped_text(number: u32, field: Field<'_>) -> Result<&str, Corrupt> {
     Ok(field.span(number)?.string_value_text()?.unwrap_or_default())
 }
