@@ -18,7 +18,7 @@ use crate::context::RuntimeContext;
 use crate::tasks::Task;
 
 /// How much may be handed to an execution before it is looked at.
-const UNSEEN: usize = 64 * 1024;
+const UNSEEN: usize = 16 * 1024;
 /// Objects are not taken to be larger than the payloads that they were read from by more than this factor; what seems so is
 /// shared with the rest of the program.
 const LARGEST_FACTOR: usize = 16;
