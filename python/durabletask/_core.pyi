@@ -363,6 +363,7 @@ class SidecarServer:
         *,
         host: str,
         port: int,
+        metrics_port: int | None,
         db: str | None,
         cache_bytes: int,
         accept_data_loss: bool,
@@ -380,6 +381,8 @@ class SidecarServer:
     def skip(self, by: timedelta, patience: timedelta) -> int | None: ...
     @property
     def address(self) -> str: ...
+    @property
+    def metrics_address(self) -> str | None: ...
     @property
     def pid(self) -> int: ...
     def stop(self) -> None: ...

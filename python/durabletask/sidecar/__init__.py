@@ -61,6 +61,8 @@ class Sidecar:
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one, see `address`.
+        metrics_port: Port to serve metrics on, for Prometheus, at /metrics on this machine alone; 0
+            takes a free one, see `metrics_address`. None serves none.
         db: SQLite file to keep the state in, made if there is none. It survives a restart, and is
             used by one sidecar at a time. None keeps the state in memory.
         cache_bytes: How much memory the histories of running instances may take before the least
@@ -88,7 +90,7 @@ class Sidecar:
         seed: Which ids histories have, with time_skipping: the same ones for the same seed.
 
     Raises:
-        ValueError: `port` is not between 0 and 65535, `cache_bytes` is negative, `max_message_bytes`
+        ValueError: `port` or `metrics_port` is not between 0 and 65535, `cache_bytes` is negative, `max_message_bytes`
             or `turn_lease` not positive, `retain` has a status in which nothing ends or a time below
             zero, or start_time or seed is given without time_skipping.
     """
@@ -98,6 +100,7 @@ class Sidecar:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        metrics_port: int | None = None,
         db: str | os.PathLike[str] | None = None,
         cache_bytes: int = _DEFAULT_CACHE_BYTES,
         accept_data_loss: bool = False,
@@ -115,6 +118,8 @@ class Sidecar:
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port must be between 0 and 65535, got {port}")
+        if metrics_port is not None and not 0 <= metrics_port <= 65535:
+            raise ValueError(f"metrics_port must be between 0 and 65535, got {metrics_port}")
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must be >= 0, got {cache_bytes}")
         if max_message_bytes is not None and max_message_bytes <= 0:
@@ -131,6 +136,7 @@ class Sidecar:
         self._options: dict[str, Any] = {
             "host": host,
             "port": port,
+            "metrics_port": metrics_port,
             "db": self._db,
             "cache_bytes": cache_bytes,
             "accept_data_loss": accept_data_loss,
@@ -158,6 +164,15 @@ class Sidecar:
             RuntimeError: It is not running, or it runs in the process that this one was forked from.
         """
         return self._running().address
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where metrics are read, with the real port: "127.0.0.1:40124" for http://127.0.0.1:40124/metrics.
+
+        Raises:
+            RuntimeError: It is not running, or it runs in the process that this one was forked from.
+        """
+        return self._running().metrics_address
 
     def start(self) -> Self:
         """Starts it; when this returns, calls are answered. Returns the sidecar itself.

@@ -16,6 +16,7 @@ struct SidecarServer {
     /// Taken out by whoever stops it.
     running: Mutex<Option<BlockingSidecar>>,
     address: String,
+    metrics_address: Option<String>,
     /// Threads do not survive a fork: a child has this object and nothing behind it.
     pid: u32,
 }
@@ -24,7 +25,7 @@ struct SidecarServer {
 impl SidecarServer {
     #[new]
     #[pyo3(signature = (
-        *, host, port, db, cache_bytes, accept_data_loss, insecure, api_token_file, tls_cert, tls_key, tls_client_ca,
+        *, host, port, metrics_port, db, cache_bytes, accept_data_loss, insecure, api_token_file, tls_cert, tls_key, tls_client_ca,
         max_message_bytes, turn_lease, retain, virtual_time
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords, one for each option")]
@@ -32,6 +33,7 @@ impl SidecarServer {
         py: Python<'_>,
         host: String,
         port: u16,
+        metrics_port: Option<u16>,
         db: Option<PathBuf>,
         cache_bytes: usize,
         accept_data_loss: bool,
@@ -46,20 +48,28 @@ impl SidecarServer {
         virtual_time: Option<(i64, u64)>,
     ) -> PyResult<Self> {
         let access = Access { insecure, api_token_file, tls_cert, tls_key, tls_client_ca };
-        let mut options = Options { host, port, db, cache_bytes, accept_data_loss, access, ..Options::default() };
+        let mut options =
+            Options { host, port, metrics_port, db, cache_bytes, accept_data_loss, access, ..Options::default() };
         options.turn_lease = turn_lease;
         options.retention = retention(retain)?;
         options.virtual_time = virtual_time.map(|(start, seed)| VirtualTime { start, seed });
         options.max_message_bytes = max_message_bytes.unwrap_or(options.max_message_bytes);
         let sidecar = py.detach(|| BlockingSidecar::start(options)).map_err(|error| to_python(py, &error))?;
         let address = sidecar.address().to_string();
-        Ok(Self { running: Mutex::new(Some(sidecar)), address, pid: std::process::id() })
+        let metrics_address = sidecar.metrics_address().map(|address| address.to_string());
+        Ok(Self { running: Mutex::new(Some(sidecar)), address, metrics_address, pid: std::process::id() })
     }
 
     /// Where it listens: "127.0.0.1:4001".
     #[getter]
     fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where metrics are read: "127.0.0.1:4002".
+    #[getter]
+    fn metrics_address(&self) -> Option<&str> {
+        self.metrics_address.as_deref()
     }
 
     /// The process that it runs in.

@@ -3,16 +3,19 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Request, Status};
 
+use crate::connections::Connection;
+
 /// Where callers put the token; Dapr's own name for it.
-const TOKEN_METADATA: &str = "dapr-api-token";
+pub(crate) const TOKEN_METADATA: &str = "dapr-api-token";
 /// How long a caller may take to agree on a connection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -78,6 +81,11 @@ impl Access {
         Ok(())
     }
 
+    /// The same for an address where TLS is never spoken, and nothing can be changed.
+    pub(crate) fn check_plain(&self, address: SocketAddr) -> Result<(), AccessError> {
+        Self { tls_cert: None, tls_key: None, tls_client_ca: None, ..self.clone() }.check(address)
+    }
+
     pub(crate) fn token(&self) -> Result<CheckToken, AccessError> {
         let Some(path) = &self.api_token_file else {
             return Ok(CheckToken { token: None });
@@ -125,24 +133,32 @@ fn unusable(path: &Path, reason: &str) -> AccessError {
 }
 
 /// Lets calls through that carry the token, or all if there is none.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct CheckToken {
     token: Option<std::sync::Arc<[u8]>>,
 }
 
 impl CheckToken {
     fn fits(&self, metadata: &MetadataMap) -> bool {
+        self.is(metadata.get(TOKEN_METADATA).map(MetadataValue::as_bytes))
+    }
+
+    /// Whether this is the token; anything is if there is none.
+    pub(crate) fn is(&self, given: Option<&[u8]>) -> bool {
         let Some(token) = &self.token else {
             return true;
         };
         // How much of a guess is right must not show in how long it takes to refuse it.
-        metadata.get(TOKEN_METADATA).is_some_and(|given| token.ct_eq(given.as_bytes()).into())
+        given.is_some_and(|given| token.ct_eq(given).into())
     }
 }
 
 impl Interceptor for CheckToken {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         if self.fits(request.metadata()) {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.note_use();
+            }
             return Ok(request);
         }
         let given = request.metadata().contains_key(TOKEN_METADATA);
@@ -190,7 +206,7 @@ mod tests {
             assert_eq!(access_with_token(&folder, text).token().is_ok(), usable, "{text:?}");
         }
         let missing = Access { api_token_file: Some(folder.path().join("none")), ..Access::default() };
-        let error = missing.token().err().expect("there is no such file").to_string();
+        let error = missing.token().expect_err("there is no such file").to_string();
         assert!(error.contains("can not be read"), "{error}");
     }
 

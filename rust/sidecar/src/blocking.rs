@@ -13,6 +13,7 @@ pub struct BlockingSidecar {
     runtime: Option<Runtime>,
     sidecar: Option<Sidecar>,
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
 }
 
 impl BlockingSidecar {
@@ -25,14 +26,20 @@ impl BlockingSidecar {
             .build()
             .map_err(StartError::Thread)?;
         let sidecar = runtime.block_on(Sidecar::start(options))?;
-        let address = sidecar.address();
-        Ok(Self { runtime: Some(runtime), sidecar: Some(sidecar), address })
+        let (address, metrics_address) = (sidecar.address(), sidecar.metrics_address());
+        Ok(Self { runtime: Some(runtime), sidecar: Some(sidecar), address, metrics_address })
     }
 
     /// Where it listens, with the real port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics are read, with the real port.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// What time it is in it: to be asked from any thread, also while it is being stopped.

@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::access::Access;
+use crate::connections::raise_limit;
 use crate::retention::Retention;
 use crate::server::{NETWORK_THREADS, Options, Sidecar, StartError};
 use crate::store::back_up;
@@ -28,6 +29,14 @@ struct Arguments {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
+
+    /// The port to serve metrics on for Prometheus, at /metrics; 0 takes a free one; without it there are none
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+
+    /// The address to serve metrics on
+    #[arg(long, value_name = "HOST", requires = "metrics_port", default_value = "127.0.0.1")]
+    metrics_host: String,
 
     /// The database file, made if there is none; without it everything is kept in memory and ends with the process
     #[arg(long, value_name = "FILE")]
@@ -137,6 +146,7 @@ where
         return copy(db, to);
     }
     log_to_stderr(arguments.log_level, arguments.log_format);
+    raise_limit();
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = match threads.worker_threads(NETWORK_THREADS).enable_all().build() {
         Ok(runtime) => runtime,
@@ -152,6 +162,8 @@ impl Arguments {
         Options {
             host: self.host,
             port: self.port,
+            metrics_port: self.metrics_port,
+            metrics_host: self.metrics_host,
             db: self.db,
             accept_data_loss: self.accept_data_loss,
             access: Access {
@@ -182,6 +194,9 @@ async fn serve(arguments: Arguments) -> i32 {
     // Whoever started us waits for this line, and may not care to read on.
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "durabletask-sidecar is listening on {} (state is kept {kept})", sidecar.address());
+    if let Some(address) = sidecar.metrics_address() {
+        let _ = writeln!(stdout, "metrics are on http://{address}/metrics");
+    }
     let _ = stdout.flush();
     let broken = tokio::select! {
         () = signals.next() => None,

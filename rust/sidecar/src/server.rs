@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::access::{Access, AccessError};
 use crate::clock::Clock;
+use crate::connections::{Connections, Incoming};
 use crate::hub::{Handle, Hub, HubOptions, Limits};
+use crate::metrics::{MetricsServer, Source};
 use crate::retention::Retention;
 use crate::service::{Service, TaskHub, listing_service};
 use crate::store::{Losses, OpenError, Store, StoreError};
@@ -37,6 +39,9 @@ const MAX_CALLS: u32 = 1_000_000;
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
+/// How many bytes of requests are taken in at once, unless two messages may be more.
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+
 /// What a sidecar is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -44,6 +49,10 @@ pub struct Options {
     pub host: String,
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// The port that metrics are served on, for Prometheus; 0 takes a free one, none serves no metrics.
+    pub metrics_port: Option<u16>,
+    /// Where to listen for those who read metrics. TLS is not spoken there.
+    pub metrics_host: String,
     /// The database file; none keeps everything in memory.
     pub db: Option<PathBuf>,
     /// Start also with a database whose write-ahead log is missing, without what was in it.
@@ -78,6 +87,8 @@ impl Default for Options {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 0,
+            metrics_port: None,
+            metrics_host: "127.0.0.1".to_owned(),
             db: None,
             accept_data_loss: false,
             access: Access::default(),
@@ -119,6 +130,13 @@ pub enum StartError {
     /// The system gives no threads.
     #[error("can not start a thread: {0}")]
     Thread(std::io::Error),
+}
+
+async fn listen(host: String, port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind((host.as_str(), port))
+        .await
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    listener.map_err(|source| StartError::Listen { host, port, source })
 }
 
 fn reason_of(panic: &(dyn std::any::Any + Send)) -> String {
@@ -167,6 +185,7 @@ pub struct Sidecar {
     handle: Handle,
     shutdown: oneshot::Sender<()>,
     server: TaskHandle<Result<(), tonic::transport::Error>>,
+    metrics: Option<MetricsServer>,
     hub: JoinHandle<()>,
     /// Why it can not go on, if it can not.
     breakage: watch::Receiver<Option<String>>,
@@ -176,12 +195,17 @@ impl Sidecar {
     /// Opens the database and listens; when this returns, calls are answered.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let Options { host, port, db, accept_data_loss, access, max_message_bytes, .. } = options;
+        let Options { metrics_port, metrics_host, .. } = options;
         let Options { app_id, cache_bytes, turn_lease, retention, virtual_time, .. } = options;
-        let listener = TcpListener::bind((host.as_str(), port))
-            .await
-            .and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-        let (listener, address) = listener.map_err(|source| StartError::Listen { host, port, source })?;
+        let (listener, address) = listen(host, port).await?;
         access.check(address)?;
+        let metrics = match metrics_port {
+            Some(port) => Some(listen(metrics_host, port).await?),
+            None => None,
+        };
+        if let Some((_, address)) = metrics {
+            access.check_plain(address)?;
+        }
         let token = access.token()?;
         let mut builder = Server::builder();
         if let Some(tls) = access.tls()? {
@@ -211,8 +235,14 @@ impl Sidecar {
             })
             .map_err(StartError::Thread)?;
 
+        let connections = Connections::new(MOST_BYTES.max(max_message_bytes.saturating_mul(2)));
+        let metrics = metrics.map(|(listener, address)| {
+            let source = Source { hub: handle.clone(), connections: Arc::clone(&connections) };
+            MetricsServer::start(listener, address, source, token.clone())
+        });
         let (shutdown, asked) = oneshot::channel();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let listener = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = Incoming { listener, connections };
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskHub>().await;
         let service = Service::new(handle.clone(), served);
@@ -233,13 +263,19 @@ impl Sidecar {
             });
         let server = tokio::spawn(server);
         tracing::debug!(%address, "listening");
-        Ok(Self { address, handle, shutdown, server, hub, breakage })
+        Ok(Self { address, handle, shutdown, server, metrics, hub, breakage })
     }
 
     /// Where it listens, with the real port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics are read, with the real port.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// What time it is in it, and lets it pass if it is virtual.

@@ -137,7 +137,7 @@ pub(crate) fn decode_history(frames: &[u8]) -> Result<Vec<HistoryEvent>, DecodeE
 }
 
 /// A message ready for the wire.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct EncodedMessage {
     pub(crate) chunks: Vec<Bytes>,
 }

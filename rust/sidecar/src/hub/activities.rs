@@ -50,6 +50,7 @@ impl Hub {
             }
             return Err(error);
         }
+        self.stats.activities += 1;
         self.scheduler.activity_over(sequence);
         self.waiting.take(sequence);
         if !self.store.remove_activity(sequence)? {

@@ -74,7 +74,7 @@ impl Hub {
         }
         self.waiters.announce();
         if !self.health.stale {
-            self.scheduler.expire(self.clock.elapsed());
+            self.stats.overdue += self.scheduler.expire(self.clock.elapsed()) as u64;
             if !self.draining {
                 self.pump();
             }
@@ -96,13 +96,13 @@ impl Hub {
         let error = match committed {
             Ok(()) => {
                 self.health.full = false;
-                return jobs.into_iter().for_each(|job| job.answer(Ok(())));
+                return jobs.into_iter().for_each(|job| self.answer(job, Ok(())));
             }
             Err(error) => error,
         };
         if jobs.len() == 1 && !chores {
             misses.note(&error);
-            return jobs.into_iter().for_each(|job| job.answer(Err(error.clone())));
+            return jobs.into_iter().for_each(|job| self.answer(job, Err(error.clone())));
         }
         // One of them is to blame, or all. Each is on its own now, the smallest first, since they may still fit.
         if chores && self.transact(Self::do_chores).is_err() {
@@ -119,7 +119,7 @@ impl Hub {
         if let Some(error) = misses.are_enough()
             && !freeing
         {
-            return job.answer(Err(error));
+            return self.answer(job, Err(error));
         }
         let committed =
             if freeing { self.transact_freeing(|hub| job.run(hub)) } else { self.transact(|hub| job.run(hub)) };
@@ -127,7 +127,13 @@ impl Hub {
             Ok(()) => misses.in_a_row = 0,
             Err(error) => misses.note(error),
         }
-        job.answer(committed);
+        self.answer(job, committed);
+    }
+
+    fn answer(&mut self, job: Box<dyn Write>, outcome: Committed) {
+        self.stats.refused += u64::from(outcome.is_err());
+        self.stats.write_time.note(job.since().elapsed());
+        job.answer(outcome);
     }
 
     /// Does something that makes room, also when there is none.
@@ -164,7 +170,10 @@ impl Hub {
         }
         self.store.begin()?;
         work(self)?;
-        self.store.commit()
+        let began = Instant::now();
+        self.store.commit()?;
+        self.stats.commit_time.note(began.elapsed());
+        Ok(())
     }
 
     fn undo(&mut self, error: &StoreError) {

@@ -50,6 +50,10 @@ impl Cache {
         Self { entries: LruCache::unbounded(), bytes: 0, max_bytes, finished: None }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.finished = None;

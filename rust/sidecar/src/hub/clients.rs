@@ -62,6 +62,7 @@ impl Hub {
         let instance = Instance::pending(instance_id(start), start);
         let key = self.store.create_instance(&Created { instance: &instance, parent, handed, not_before, now })?;
         self.store.deliver(key, None, &RawEvent::from(event))?;
+        self.stats.started += 1;
         tracing::info!(instance_id = ?instance.id, name = ?start.name, "an instance is started");
         match not_before {
             Some(at) => self.add_timer(key, at, None)?,
@@ -134,7 +135,8 @@ impl Hub {
         self.terminate_key(row.key, event, None)
     }
 
-    /// The state of an instance, if there is one; with what it was given and what it gave back if `payloads` is set.
+    /// The state of an instance, if there is one.
+    #[cfg(test)]
     pub(crate) fn state(&mut self, id: &str, payloads: bool) -> Result<Option<OrchestrationState>> {
         match self.find(id)? {
             Some(row) => Ok(Some(self.describe(row, payloads)?)),
@@ -142,6 +144,7 @@ impl Hub {
         }
     }
 
+    /// The state of an instance, with what it was given and what it gave back if `payloads` is set.
     pub(super) fn describe(&self, row: InstanceRow, payloads: bool) -> Result<OrchestrationState> {
         let start = row.instance.start;
         let mut state = OrchestrationState {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -55,6 +56,8 @@ pub(crate) trait Write: Send {
     fn run(&mut self, hub: &mut Hub) -> std::result::Result<(), StoreError>;
     fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>);
     fn terms(&self) -> Terms;
+    /// When it arrived.
+    fn since(&self) -> Instant;
 }
 
 /// How a change wants to be done.
@@ -71,6 +74,7 @@ pub(crate) enum Terms {
 struct Call<T, W> {
     work: W,
     terms: Terms,
+    since: Instant,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -97,6 +101,10 @@ impl<T: Send, W: FnMut(&mut Hub) -> Result<T> + Send> Write for Call<T, W> {
 
     fn terms(&self) -> Terms {
         self.terms
+    }
+
+    fn since(&self) -> Instant {
+        self.since
     }
 }
 
@@ -161,7 +169,7 @@ impl Handle {
         work: impl FnMut(&mut Hub) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Write(Box::new(Call { work, terms, result: None, reply }));
+        let job = Job::Write(Box::new(Call { work, terms, since: Instant::now(), result: None, reply }));
         self.jobs.send(job).map_err(|_| HubError::Stopped)?;
         answer.await.map_err(|_| HubError::Stopped)?
     }

@@ -9,6 +9,7 @@ mod batch;
 mod cache;
 mod cascade;
 mod clients;
+mod describing;
 mod dispatch;
 mod failures;
 mod handle;
@@ -20,6 +21,7 @@ mod purge;
 mod rerun;
 mod retention;
 mod scheduler;
+mod stats;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -48,12 +50,14 @@ use crate::store::{Key, Store, StoreError};
 use crate::time::{self, Nanos};
 use batch::Health;
 use cache::Cache;
+use describing::Descriptions;
 use dispatch::{Leases, Waiting, need_of};
 use handle::Job;
 use passing::{Ids, Passing};
 use propagation::Chunks;
 use retention::Retaining;
 use scheduler::Scheduler;
+use stats::Stats;
 use streams::Outlets;
 use waiters::Waiters;
 use watching::Watchers;
@@ -97,6 +101,8 @@ pub(crate) struct Hub {
     missed: HashSet<String>,
     waiters: Waiters,
     watchers: Watchers,
+    descriptions: Descriptions,
+    stats: Stats,
     next_timer: Option<Nanos>,
     /// Terminations are on their way down.
     cascading: bool,
@@ -140,6 +146,8 @@ impl Hub {
             missed: HashSet::new(),
             waiters: Waiters::default(),
             watchers: Watchers::default(),
+            descriptions: Descriptions::default(),
+            stats: Stats::default(),
             next_timer: None,
             cascading: false,
             retaining,

@@ -115,6 +115,7 @@ impl Hub {
             self.scheduler.activity_over(sequence);
         }
         self.watchers.ring(key);
+        self.stats.forgotten += 1;
         self.waiters.bury(key, &id.unwrap_or_default());
         Ok(())
     }

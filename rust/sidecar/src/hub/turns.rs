@@ -60,6 +60,7 @@ impl Hub {
             live.row.pinned = chosen;
         }
 
+        self.stats.note_turn(self.scheduler.turn_sent_at(key), self.clock.elapsed());
         let more = if outcome.stalled {
             self.scheduler.turn_declined(key);
             true
@@ -140,6 +141,7 @@ impl Hub {
             self.scheduler.forget_turn(key);
             self.leases.drop_turn(key);
             self.retaining.note_end(status, now);
+            self.stats.note_end(status);
             tracing::info!(instance_id = ?live_id, name = ?name, status = status_name(status), "an instance has ended");
         }
         for child in &outcome.children {

@@ -1,14 +1,16 @@
 //! Callers that wait for an instance to get somewhere. They are told after the commit that gets it there.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use durabletask_proto::{OrchestrationState, OrchestrationStatus};
+use durabletask_proto::OrchestrationStatus;
 use tokio::sync::oneshot;
 
 use super::dispatch::need_of;
 use super::{Hub, HubError, Result};
 use crate::machine::Instance;
 use crate::store::Key;
+use crate::wire::EncodedMessage;
 
 pub(crate) type WaiterId = u64;
 
@@ -35,6 +37,9 @@ impl Until {
     }
 }
 
+/// An encoded `GetInstanceResponse`.
+pub(crate) type Answer = Result<Arc<EncodedMessage>>;
+
 /// A caller that waits.
 pub(crate) struct Waiter {
     pub(crate) id: WaiterId,
@@ -43,7 +48,7 @@ pub(crate) struct Waiter {
     pub(crate) payloads: bool,
     /// Gives up when no worker is left that could get the instance there.
     pub(crate) impatient: bool,
-    pub(crate) reply: oneshot::Sender<Result<OrchestrationState>>,
+    pub(crate) reply: oneshot::Sender<Answer>,
 }
 
 impl Waiter {
@@ -60,7 +65,7 @@ pub(super) struct Waiters {
     /// Where to find each.
     keys: HashMap<WaiterId, Key>,
     /// Answers that wait for the commit.
-    settled: Vec<(Key, Waiter, Result<OrchestrationState>)>,
+    settled: Vec<(Key, Waiter, Answer)>,
 }
 
 impl Waiters {
@@ -77,6 +82,10 @@ impl Waiters {
         for (key, waiter, _) in std::mem::take(&mut self.settled) {
             self.insert(key, waiter);
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Whether a caller waits for an instance to get somewhere, however long that takes.
@@ -117,7 +126,7 @@ impl Hub {
         let row = self.existing(instance_id)?;
         let key = row.key;
         if waiter.is_answered_by(&row.instance) || (waiter.impatient && !self.scheduler.serves_turn(&need_of(&row))) {
-            let state = self.describe(row, waiter.payloads)?;
+            let state = self.describe_encoded(row, waiter.payloads)?;
             self.waiters.settled.push((key, waiter, Ok(state)));
         } else if self.waiters.keys.len() >= self.limits.waiters {
             return Err(HubError::TooManyWaiters(self.limits.waiters));
@@ -144,7 +153,7 @@ impl Hub {
             return Ok(());
         };
         for waiter in self.waiters.take(key, |waiter| waiter.is_answered_by(&row.instance)) {
-            let state = self.describe(row.clone(), waiter.payloads)?;
+            let state = self.describe_encoded(row.clone(), waiter.payloads)?;
             self.waiters.settled.push((key, waiter, Ok(state)));
         }
         Ok(())
@@ -164,7 +173,7 @@ impl Hub {
             };
             for waiter in self.waiters.take(key, |waiter| waiter.impatient) {
                 let state = match &row {
-                    Ok(row) => self.describe(row.clone(), waiter.payloads),
+                    Ok(row) => self.describe_encoded(row.clone(), waiter.payloads),
                     Err(error) => Err(error.clone().into()),
                 };
                 self.waiters.settled.push((key, waiter, state));

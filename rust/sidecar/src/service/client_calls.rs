@@ -24,14 +24,6 @@ use crate::time;
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    async fn wait_for(&self, request: GetInstanceRequest, until: Until) -> Answer<GetInstanceResponse> {
-        let what = if until == Until::Started { "WaitForInstanceStart" } else { "WaitForInstanceCompletion" };
-        self.for_this_app(what, request.router.as_ref())?;
-        let payloads = request.get_inputs_and_outputs;
-        let state = wait(&self.hub, request.instance_id, Wait { until, payloads, impatient: false }).await?;
-        Ok(Response::new(GetInstanceResponse { exists: true, orchestration_state: Some(state) }))
-    }
-
     /// Purges bit by bit: nobody else is to wait while a million instances are forgotten.
     pub(super) async fn purge_all(&self, mut purge: Purge) -> Result<usize, Status> {
         loop {
@@ -94,19 +86,17 @@ impl TaskHubSidecarService for Service {
         Ok(Response::new(CreateInstanceResponse { instance_id }))
     }
 
-    async fn get_instance(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
-        let GetInstanceRequest { instance_id, get_inputs_and_outputs, router } = request.into_inner();
-        self.for_this_app("GetInstance", router.as_ref())?;
-        let state = self.hub.look(move |hub| hub.state(&instance_id, get_inputs_and_outputs)).await?;
-        Ok(Response::new(GetInstanceResponse { exists: state.is_some(), orchestration_state: state }))
+    /// Never reached, as the two behind it: [`super::TaskHub`] serves these methods, with answers that are shared.
+    async fn get_instance(&self, _request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        Err(Status::internal("states are served elsewhere"))
     }
 
-    async fn wait_for_instance_start(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
-        self.wait_for(request.into_inner(), Until::Started).await
+    async fn wait_for_instance_start(&self, _request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        Err(Status::internal("states are served elsewhere"))
     }
 
-    async fn wait_for_instance_completion(&self, request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
-        self.wait_for(request.into_inner(), Until::Finished).await
+    async fn wait_for_instance_completion(&self, _request: Request<GetInstanceRequest>) -> Answer<GetInstanceResponse> {
+        Err(Status::internal("states are served elsewhere"))
     }
 
     async fn raise_event(&self, request: Request<RaiseEventRequest>) -> Answer<RaiseEventResponse> {

@@ -11,6 +11,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
 use super::Service;
+use super::raw::Corrected;
 use super::watching::{Changes, watch};
 use crate::hub::{Hub, Listing, Need};
 use crate::machine::is_final;
@@ -30,11 +31,12 @@ const FINAL: [OrchestrationStatus; 4] = [
 ];
 
 /// The service, with a limit on what is taken, in bytes.
-pub(crate) fn listing_service(service: Service, max_message_bytes: usize) -> SidecarServiceServer<Service> {
-    SidecarServiceServer::new(service)
+pub(crate) fn listing_service(service: Service, max_message_bytes: usize) -> Corrected<SidecarServiceServer<Service>> {
+    let service = SidecarServiceServer::new(service)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max_message_bytes)
-        .max_encoding_message_size(usize::MAX)
+        .max_encoding_message_size(usize::MAX);
+    Corrected(service)
 }
 
 impl Service {

@@ -3,6 +3,7 @@
 mod client_calls;
 mod listing;
 mod raw;
+mod shared;
 mod waiting;
 mod watching;
 

@@ -12,7 +12,8 @@ use bytes::BufMut;
 use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarServiceServer;
 use durabletask_proto::{
-    GetInstanceHistoryRequest, GetWorkItemsRequest, HealthPing, WorkItem, WorkerCapability, work_item,
+    GetInstanceHistoryRequest, GetInstanceRequest, GetWorkItemsRequest, HealthPing, WorkItem, WorkerCapability,
+    work_item,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -26,11 +27,16 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::Service;
-use crate::hub::{Connected, Handle, Names, Offer, STREAM_BOUND, StreamId};
+use super::waiting::{Wait, wait};
+use super::{Service, shared};
+use crate::connections::{Answering, Call, Counted};
+use crate::hub::{Connected, Handle, Names, Offer, STREAM_BOUND, StreamId, Until};
 use crate::wire::{EncodedMessage, encode_history};
 
 const GET_WORK_ITEMS: &str = "/TaskHubSidecarService/GetWorkItems";
+const GET_INSTANCE: &str = "/TaskHubSidecarService/GetInstance";
+const WAIT_FOR_START: &str = "/TaskHubSidecarService/WaitForInstanceStart";
+const WAIT_FOR_COMPLETION: &str = "/TaskHubSidecarService/WaitForInstanceCompletion";
 const GET_INSTANCE_HISTORY: &str = "/TaskHubSidecarService/GetInstanceHistory";
 
 /// After how long a stream of work items that has had none is said to be alive, to workers that know it. Proxies mostly
@@ -41,19 +47,19 @@ const SILENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct TaskHub {
     methods: TaskHubSidecarServiceServer<Service>,
-    hub: Handle,
+    service: Service,
+    max_message_bytes: usize,
 }
 
 impl TaskHub {
     /// With a limit on what is taken, in bytes. What is sent is as large as its author made it: the other side says what it
     /// can take.
     pub(crate) fn new(service: Service, max_message_bytes: usize) -> Self {
-        let hub = service.hub.clone();
-        let methods = TaskHubSidecarServiceServer::new(service)
+        let methods = TaskHubSidecarServiceServer::new(service.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(max_message_bytes)
             .max_encoding_message_size(usize::MAX);
-        Self { methods, hub }
+        Self { methods, service, max_message_bytes }
     }
 }
 
@@ -71,19 +77,91 @@ impl HttpService<http::Request<Body>> for TaskHub {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let hub = self.hub.clone();
+        let service = self.service.clone();
+        let hub = service.hub.clone();
+        let max = self.max_message_bytes;
+        // It lasts until the call is answered, and a stream of work items for as long as that.
+        let (request, call) = counted(request);
         match request.uri().path() {
-            GET_WORK_ITEMS => {
-                Box::pin(async { Ok(as_others_say_it(encoded().server_streaming(WorkItems { hub }, request).await)) })
-            }
-            GET_INSTANCE_HISTORY => {
-                Box::pin(async { Ok(as_others_say_it(encoded().unary(History { hub }, request).await)) })
+            GET_WORK_ITEMS => Box::pin(async {
+                Ok(as_others_say_it(encoded().server_streaming(WorkItems { hub, call }, request).await))
+            }),
+            GET_INSTANCE_HISTORY => Box::pin(async move {
+                let _call = call;
+                Ok(as_others_say_it(encoded().unary(History { hub }, request).await))
+            }),
+            GET_INSTANCE => Box::pin(async move {
+                let _call = call;
+                let work = move |asked: GetInstanceRequest| async move {
+                    let GetInstanceRequest { instance_id, get_inputs_and_outputs, router } = asked;
+                    service.for_this_app("GetInstance", router.as_ref())?;
+                    Ok(hub.look(move |hub| hub.state_encoded(&instance_id, get_inputs_and_outputs)).await?)
+                };
+                Ok(as_others_say_it(shared::answer(request, max, work).await))
+            }),
+            path @ (WAIT_FOR_START | WAIT_FOR_COMPLETION) => {
+                let until = if path == WAIT_FOR_START { Until::Started } else { Until::Finished };
+                Box::pin(async move {
+                    let _call = call;
+                    let work = move |asked: GetInstanceRequest| async move {
+                        let starting = until == Until::Started;
+                        let what = if starting { "WaitForInstanceStart" } else { "WaitForInstanceCompletion" };
+                        service.for_this_app(what, asked.router.as_ref())?;
+                        let how = Wait { until, payloads: asked.get_inputs_and_outputs, impatient: false };
+                        Ok(wait(&hub, asked.instance_id, how).await?)
+                    };
+                    Ok(as_others_say_it(shared::answer(request, max, work).await))
+                })
             }
             _ => {
                 let answer = self.methods.call(request);
-                Box::pin(async { answer.await.map(as_others_say_it) })
+                Box::pin(async move {
+                    let _call = call;
+                    answer.await.map(as_others_say_it)
+                })
             }
         }
+    }
+}
+
+/// A request whose bytes are counted as they arrive, and the call that it makes.
+fn counted(request: http::Request<Body>) -> (http::Request<Body>, Option<Arc<Call>>) {
+    let Some(call) = Call::of(&request) else {
+        return (request, None);
+    };
+    let counted = Arc::clone(&call);
+    (request.map(|body| Body::new(Counted { body, call: counted })), Some(call))
+}
+
+/// A generated service that says what is wrong as others say it.
+#[derive(Clone)]
+pub(crate) struct Corrected<S>(pub(super) S);
+
+impl<S: NamedService> NamedService for Corrected<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> HttpService<http::Request<Body>> for Corrected<S>
+where
+    S: HttpService<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (request, call) = counted(request);
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let answer = as_others_say_it(answer.await?);
+            // A stream is under way as long as its body is.
+            Ok(answer.map(|body| Body::new(Answering { body, _call: call })))
+        })
     }
 }
 
@@ -105,7 +183,7 @@ fn as_others_say_it(mut response: http::Response<Body>) -> http::Response<Body> 
     response
 }
 
-fn encoded<T>() -> Grpc<EncodedCodec<T>>
+pub(super) fn encoded<T>() -> Grpc<EncodedCodec<T>>
 where
     EncodedCodec<T>: Codec,
 {
@@ -133,6 +211,7 @@ impl UnaryService<GetInstanceHistoryRequest> for History {
 
 struct WorkItems {
     hub: Handle,
+    call: Option<Arc<Call>>,
 }
 
 impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
@@ -141,7 +220,7 @@ impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
     type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
 
     fn call(&mut self, request: Request<GetWorkItemsRequest>) -> Self::Future {
-        let hub = self.hub.clone();
+        let (hub, call) = (self.hub.clone(), self.call.take());
         let offer = offer_of(&request);
         let knows_pings = request.get_ref().capabilities().any(|it| it == WorkerCapability::HealthPing);
         Box::pin(async move {
@@ -151,7 +230,7 @@ impl ServerStreamingService<GetWorkItemsRequest> for WorkItems {
             let offer = offer?;
             let Connected { items, starved } = hub.look(move |hub| Ok(hub.connect(id, offer))).await?;
             let pings = knows_pings.then(|| Pings::after(SILENCE));
-            Ok(Response::new(WorkItemStream { items, starved, registration, pings }))
+            Ok(Response::new(WorkItemStream { items, starved, registration, pings, _call: call }))
         })
     }
 }
@@ -215,6 +294,8 @@ struct WorkItemStream {
     registration: Registration,
     /// If the worker knows them.
     pings: Option<Pings>,
+    /// Keeps the connection from being taken for an idle one.
+    _call: Option<Arc<Call>>,
 }
 
 /// Something to say on a stream that has nothing to say: who passes it on may take it for dead.
@@ -274,7 +355,7 @@ impl Stream for WorkItemStream {
 }
 
 /// Requests by prost, answers as they are.
-struct EncodedCodec<T>(PhantomData<T>);
+pub(super) struct EncodedCodec<T>(PhantomData<T>);
 
 impl<T: Message + Default + Send + 'static> Codec for EncodedCodec<T> {
     type Encode = EncodedMessage;
@@ -291,7 +372,7 @@ impl<T: Message + Default + Send + 'static> Codec for EncodedCodec<T> {
     }
 }
 
-struct AsItIs;
+pub(super) struct AsItIs;
 
 impl Encoder for AsItIs {
     type Item = EncodedMessage;
@@ -317,7 +398,7 @@ mod tests {
         let (items, taken) = mpsc::channel(8);
         let (jobs, _) = std::sync::mpsc::channel();
         let registration = Registration { id: 1, hub: Handle::new(jobs) };
-        (items, WorkItemStream { items: taken, starved: Arc::default(), registration, pings })
+        (items, WorkItemStream { items: taken, starved: Arc::default(), registration, pings, _call: None })
     }
 
     async fn next(stream: &mut WorkItemStream) -> Option<WorkItem> {

@@ -1,9 +1,11 @@
 //! Waiting for an instance, without leaving anything behind when the caller goes away first.
 
-use durabletask_proto::OrchestrationState;
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::hub::{Handle, HubError, Result, Until, Waiter, WaiterId};
+use crate::wire::EncodedMessage;
 
 /// Takes the waiter out of the hub when the call ends, however it ends.
 struct Registration {
@@ -28,8 +30,8 @@ pub(super) struct Wait {
     pub(super) impatient: bool,
 }
 
-/// The instance's state, once it is there.
-pub(super) async fn wait(hub: &Handle, instance_id: String, wait: Wait) -> Result<OrchestrationState> {
+/// The answer with the instance's state, once it is there.
+pub(super) async fn wait(hub: &Handle, instance_id: String, wait: Wait) -> Result<Arc<EncodedMessage>> {
     let (reply, answer) = oneshot::channel();
     let id = hub.unique_id();
     let Wait { until, payloads, impatient } = wait;

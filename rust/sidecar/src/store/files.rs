@@ -90,6 +90,10 @@ impl Files {
         &self.log
     }
 
+    pub(super) fn log_size(&self) -> u64 {
+        self.log.metadata().map_or(0, |meta| meta.len())
+    }
+
     /// Takes note of what is open, to find out later whether it is still there.
     pub(super) fn note_opened(&mut self) {
         self.opened = Some([identity(&self.database), identity(&self.log)]);

@@ -75,17 +75,28 @@ impl Store {
 
     pub(crate) fn begin(&self) -> Result<()> {
         self.check_files()?;
-        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+        Ok(self.run("BEGIN IMMEDIATE")?)
+    }
+
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
     /// When this returns well, what was written is on the disk, in the files that the next opening will find.
     pub(crate) fn commit(&self) -> Result<()> {
-        self.connection.execute_batch("COMMIT")?;
+        self.run("COMMIT")?;
         self.check_files()?;
         if self.files.is_some() {
             self.tend_log();
         }
         Ok(())
+    }
+
+    /// How many bytes the database has, and its log.
+    pub(crate) fn sizes(&self) -> Result<(u64, u64)> {
+        let number = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let database = number("page_count")?.saturating_mul(number("page_size")?).unsigned_abs();
+        Ok((database, self.files.as_ref().map_or(0, Files::log_size)))
     }
 
     fn check_files(&self) -> Result<()> {

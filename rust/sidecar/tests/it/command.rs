@@ -21,7 +21,20 @@ fn command(arguments: &[&str]) -> Command {
 impl Program {
     /// Starts it and waits for the line that says where it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments).spawn().expect("the program can be started");
+        Self::spawn(command(arguments))
+    }
+
+    /// The same, with so many descriptors at most.
+    #[cfg(unix)]
+    pub(crate) fn start_with_descriptors(most: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_durabletask-sidecar")]);
+        shell.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program can be started");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("a line");
         let address = line

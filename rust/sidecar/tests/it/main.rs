@@ -3,12 +3,14 @@
 mod access;
 mod activities;
 mod command;
+mod connections;
 mod database;
 mod durability;
 mod family;
 mod histories;
 mod instances;
 mod listing;
+mod metrics;
 mod other_apps;
 mod propagation;
 mod retention;

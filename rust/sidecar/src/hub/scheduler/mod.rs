@@ -181,6 +181,25 @@ impl Scheduler {
         self.turns_out.len() + self.activities_out.len()
     }
 
+    pub(super) fn in_hand_by_kind(&self) -> (usize, usize) {
+        (self.turns_out.len(), self.activities_out.len())
+    }
+
+    /// When the turn was sent that is out for the longest time.
+    pub(super) fn oldest_turn(&self) -> Option<Nanos> {
+        self.in_time.first_key_value().map(|(_, (sent, _))| *sent)
+    }
+
+    /// When the instance's turn was sent, if its time is not up.
+    pub(super) fn turn_sent_at(&self, key: Key) -> Option<Nanos> {
+        let out = self.turns_out.get(&key)?;
+        self.in_time.get(&out.serial).map(|(sent, _)| *sent)
+    }
+
+    pub(super) fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
     pub(super) fn has_workers(&self) -> bool {
         !self.workers.is_empty()
     }
