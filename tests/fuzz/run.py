@@ -1,9 +1,10 @@
 """Random calls to the embedded sidecar: `python -m fuzz.run --seconds 300`.
 
-Clients make every call of the protocol with random messages and with damaged ones, while two workers take work and
+Clients make every call of the protocol, and of the sidecar's own service, with random messages and with damaged ones,
+while two workers take work and
 answer it in all ways: rightly, twice, late, with another's token, with random actions, not at all, and by leaving. Each
-call has to be answered in time and with a status that names the caller's mistake; the process has to live; and when all
-that is over, no row of the database may belong to an instance that is not there.
+call has to be answered in time and with a status that names the caller's mistake; the process has to live, and not to
+grow without end; and when all that is over, no row of the database may belong to an instance that is not there.
 
 Prints one JSON object; the exit code is 1 if something of that is not so.
 """
@@ -27,11 +28,18 @@ from typing import Any
 
 import grpc
 
+from durabletask import _core
+from durabletask._client.listing import Filter
+from durabletask.client import OrchestrationStatus
+
 from fuzz.chance import Chance
 from support.command import sidecar_process
 from support.messages import CONTRACT, message_class
 
 SERVICE = "/TaskHubSidecarService/"
+OWN_SERVICE = "/durabletask.sidecar.v1.SidecarService/"
+MOST_MEMORY = 400 * 2**20
+"""Bytes that the process may have: the ids are few, so what is kept is little, however long it is called."""
 CALL_TIMEOUT = 20.0
 """Seconds after which a call that is no wait counts as hanging."""
 WAIT_TIMEOUT = 0.3
@@ -90,9 +98,11 @@ class Caller:
         )
         self._findings = findings
 
-    def call(self, method: str, request: bytes, timeout: float = CALL_TIMEOUT) -> None:
+    def call(
+        self, method: str, request: bytes, timeout: float = CALL_TIMEOUT, service: str = SERVICE
+    ) -> None:
         """Make a call and note its answer."""
-        stub: Any = self.channel.unary_unary(SERVICE + method)
+        stub: Any = self.channel.unary_unary(service + method)
         try:
             stub(request, timeout=timeout)
         except grpc.RpcError as error:
@@ -107,6 +117,10 @@ def client(address: str, seed: int, end: float, findings: Findings) -> None:
     caller = Caller(address, findings)
     with caller.channel:
         while time.monotonic() < end:
+            if chance.random.random() < 0.1:
+                name, request = _own_call(chance)
+                caller.call(name, request, service=OWN_SERVICE)
+                continue
             method = chance.random.choice(CALLS)
             if method["request"] == "google.protobuf.Empty":
                 request = b""
@@ -116,6 +130,35 @@ def client(address: str, seed: int, end: float, findings: Findings) -> None:
                 request = chance.bytes_like(request)
             timeout = WAIT_TIMEOUT if method["name"] in WAITS else CALL_TIMEOUT
             caller.call(method["name"], request, timeout)
+
+
+def _own_call(chance: Chance) -> tuple[str, bytes]:
+    draw = chance.random
+    wanted = Filter(
+        status=draw.choice((None, OrchestrationStatus.COMPLETED, OrchestrationStatus.PENDING)),
+        name=draw.choice((None, *chance.names)),
+        instance_id_prefix=draw.choice((None, "i", chance.instance())),
+        roots_only=draw.random() < 0.3,
+    ).encoded()
+    name, request = draw.choice(
+        (
+            ("CountInstances", b""),
+            (
+                "ListInstances",
+                _core.encode_list_instances_request(
+                    wanted,
+                    draw.random() < 0.5,
+                    draw.choice((None, "", "0.0", "-1.5", "x", "9" * 40)),
+                    draw.choice((None, 1, 1_000, 2**31)),
+                ),
+            ),
+            (
+                "PurgeInstances",
+                _core.encode_purge_by_filter_request(wanted, recursive=draw.random() < 0.5),
+            ),
+        )
+    )
+    return name, chance.bytes_like(request) if draw.random() < 0.3 else request
 
 
 def worker(address: str, seed: int, end: float, findings: Findings) -> None:
@@ -201,6 +244,17 @@ def orphans(database: Path) -> list[str]:
         return found
 
 
+def memory_of(pid: int) -> int:
+    """The most memory that a process has had, in bytes; 0 where the system does not tell."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next(
+        (int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), 0
+    )
+
+
 def run(seconds: float, seed: int, folder: Path) -> dict[str, Any]:
     """Call for so long; what was seen."""
     findings = Findings()
@@ -223,6 +277,7 @@ def run(seconds: float, seed: int, folder: Path) -> dict[str, Any]:
         alive = process.poll() is None
         if alive:
             Caller(address, findings).call("Hello", b"")
+        memory = memory_of(process.pid)
     code = process.returncode
     said = log.read_text(errors="replace")
     problems = findings.problems
@@ -230,12 +285,15 @@ def run(seconds: float, seed: int, folder: Path) -> dict[str, Any]:
         problems.append(f"{hanging} threads hang in a call")
     if not alive or code != 0:
         problems.append(f"the sidecar ended with {code}")
+    if memory > MOST_MEMORY:
+        problems.append(f"the sidecar has had {memory} bytes")
     if "panicked" in said:
         problems.append(said[said.index("panicked") - 200 :][:1000])
     problems += orphans(database)
     return {
         "seed": seed,
         "calls": findings.answers.total(),
+        "memory_mb": round(memory / 2**20, 1),
         "answers": dict(sorted(findings.answers.items())),
         "problems": problems[:20],
         "problems_in_all": len(problems),
