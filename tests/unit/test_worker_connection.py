@@ -274,7 +274,7 @@ def test_malformed_work_items_are_answered_and_the_worker_goes_on(
     method, response = sidecar.completion()
     assert method == "CompleteActivityTask"
     assert (wire.string(response, 1), wire.number(response, 2)) == ("id", 9)
-    assert "The work item is malformed: ActivityRequest, byte" in (
+    assert "The work item is malformed: ActivityRequest: the message ends inside a field" in (
         wire.string(response, 4, 2) or ""
     )
 
