@@ -246,7 +246,7 @@ impl Sidecar {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<TaskHub>().await;
         let service = Service::new(handle.clone(), served);
-        let server = builder
+        let answering = builder
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(MAX_CALLS)
@@ -261,9 +261,9 @@ impl Sidecar {
             .serve_with_incoming_shutdown(incoming, async move {
                 let _ = asked.await;
             });
-        let server = tokio::spawn(server);
+        let task = tokio::spawn(answering);
         tracing::debug!(%address, "listening");
-        Ok(Self { address, handle, shutdown, server, metrics, hub, breakage })
+        Ok(Self { address, handle, shutdown, server: task, metrics, hub, breakage })
     }
 
     /// Where it listens, with the real port.

@@ -37,7 +37,7 @@ fn check(turns: &History, run: fn(&mut Code, i32)) -> Result<(), Finding> {
             Next::Apply => {}
             Next::End => {
                 let Some(recorded) = check.ends(index, event, &code)? else { return Ok(()) };
-                let response = code.response("", |_| Ok::<_, Error>(String::new())).expect("nothing is encoded");
+                let response = code.response("", |()| Ok::<_, Error>(String::new())).expect("nothing is encoded");
                 let Some(OrchestratorActionType::CompleteOrchestration(today)) =
                     response.actions.into_iter().find_map(|action| action.orchestrator_action_type)
                 else {
