@@ -28,7 +28,7 @@ fn client(address: SocketAddr) -> Client {
 fn client_with(target: Target, metadata: Metadata) -> Client {
     let transport = Transport::start().expect("threads can be started");
     let connection = transport.connection(Settings { target, metadata }).expect("is an address");
-    Client { connection, transport: transport }
+    Client { connection, transport }
 }
 
 impl Client {
