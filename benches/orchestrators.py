@@ -21,7 +21,7 @@ Context = task.OrchestrationContext
 Routine = Generator[Any, Any, Any]
 
 
-def activity(ctx: task.ActivityContext, number: int) -> Any:
+def activity(ctx: task.ActivityContext, number: Any) -> Any:
     """Is called by name only: its results are in the history."""
     raise NotImplementedError
 

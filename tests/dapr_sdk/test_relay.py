@@ -98,7 +98,7 @@ def test_both_engines_serve_one_app_at_a_time(version: str) -> None:
             each.switch("on")
         instance_ids = [client.schedule_new_orchestration("relay", input=LEGS) for _ in range(20)]
         for leg in range(LEGS):
-            for each in instance_ids:
-                client.raise_orchestration_event(each, "go", data=leg)
-        for each in instance_ids:
-            assert result(client, each) == expected(LEGS)
+            for instance_id in instance_ids:
+                client.raise_orchestration_event(instance_id, "go", data=leg)
+        for instance_id in instance_ids:
+            assert result(client, instance_id) == expected(LEGS)

@@ -9,14 +9,14 @@ use tonic::{Code, Status};
 
 use crate::support::{Client, create, start_with, state};
 
-fn router(app: &str) -> Option<TaskRouter> {
-    Some(TaskRouter { target_app_id: Some(app.to_owned()), ..TaskRouter::default() })
+fn router(app: &str) -> TaskRouter {
+    TaskRouter { target_app_id: Some(app.to_owned()), ..TaskRouter::default() }
 }
 
 /// What each call that can name an app answers when it names this one.
 async fn all_calls(client: &mut Client, app: &str) -> Vec<(&'static str, Result<(), Status>)> {
     let id = || "id".to_owned();
-    let router = router(app);
+    let router = Some(router(app));
     let start =
         CreateInstanceRequest { instance_id: id(), name: "a".into(), router: router.clone(), ..Default::default() };
     let get = GetInstanceRequest { instance_id: id(), router: router.clone(), ..Default::default() };
