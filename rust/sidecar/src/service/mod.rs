@@ -1,6 +1,7 @@
 //! The gRPC service: requests to jobs, results to responses. What is decided is decided in the hub.
 
 mod client_calls;
+mod codec;
 mod listing;
 mod raw;
 mod shared;

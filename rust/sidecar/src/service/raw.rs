@@ -1,14 +1,12 @@
 //! `GetWorkItems` and `GetInstanceHistory`, apart from the generated service: what they answer stays as it was stored.
 
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BufMut;
 use durabletask_proto::prost::Message;
 use durabletask_proto::server::TaskHubSidecarServiceServer;
 use durabletask_proto::{
@@ -20,13 +18,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tonic::body::Body;
-use tonic::codec::{Codec, CompressionEncoding, EncodeBuf, Encoder};
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tonic::metadata::MetadataMap;
-use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
+use tonic::server::{NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
 
+use super::codec::encoded;
 use super::waiting::{Wait, wait};
 use super::{Service, shared};
 use crate::connections::{Answering, Call, Counted};
@@ -181,13 +179,6 @@ fn as_others_say_it(mut response: http::Response<Body>) -> http::Response<Body> 
     };
     headers.insert(Status::GRPC_STATUS, http::HeaderValue::from_static(corrected));
     response
-}
-
-pub(super) fn encoded<T>() -> Grpc<EncodedCodec<T>>
-where
-    EncodedCodec<T>: Codec,
-{
-    Grpc::new(EncodedCodec(PhantomData)).apply_max_message_size_config(None, Some(usize::MAX))
 }
 
 struct History {
@@ -351,39 +342,6 @@ impl Stream for WorkItemStream {
             Some(pings) => pings.poll(context).map(|ping| Some(Ok(ping))),
             None => Poll::Pending,
         }
-    }
-}
-
-/// Requests by prost, answers as they are.
-pub(super) struct EncodedCodec<T>(PhantomData<T>);
-
-impl<T: Message + Default + Send + 'static> Codec for EncodedCodec<T> {
-    type Encode = EncodedMessage;
-    type Decode = T;
-    type Encoder = AsItIs;
-    type Decoder = <ProstCodec<(), T> as Codec>::Decoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        AsItIs
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<(), T>::default().decoder()
-    }
-}
-
-pub(super) struct AsItIs;
-
-impl Encoder for AsItIs {
-    type Item = EncodedMessage;
-    type Error = Status;
-
-    fn encode(&mut self, item: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
-        buffer.reserve(item.len());
-        for chunk in item.chunks {
-            buffer.put(chunk);
-        }
-        Ok(())
     }
 }
 

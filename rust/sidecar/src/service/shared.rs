@@ -14,7 +14,7 @@ use tonic::codegen::{BoxFuture, http};
 use tonic::server::UnaryService;
 use tonic::{Request, Response, Status};
 
-use super::raw::encoded;
+use super::codec::encoded;
 use crate::wire::EncodedMessage;
 
 /// From how many bytes on a message is not copied.
