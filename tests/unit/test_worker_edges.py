@@ -486,6 +486,36 @@ def test_leaving_the_block_lets_activities_on_the_loop_end(sidecar: FakeSidecar)
     assert wire.string(sidecar.completion()[1], 3, 1) == '"ended"'
 
 
+def test_lines_about_activities_that_others_cancel_have_their_fields(
+    sidecar: FakeSidecar, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        began = asyncio.Event()
+
+        async def stuck(ctx: Any, value: Any) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        async with TaskHubGrpcWorker(
+            host_address=sidecar.address, loop=asyncio.get_running_loop()
+        ) as worker:
+            worker._registry.add_named_activity("stuck", stuck)
+            sidecar.send(activity_item("stuck"))
+            await asyncio.wait_for(began.wait(), SOON)
+            for each in asyncio.all_tasks() - {asyncio.current_task()}:
+                each.cancel()
+            deadline = time.monotonic() + SOON
+            while "cancelled from outside" not in caplog.text:
+                assert time.monotonic() < deadline, f"no line tells of it, but {caplog.text}"
+                await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    (line,) = [each for each in caplog.records if "cancelled from outside" in each.message]
+    fields = [line.__dict__.get(name) for name in ("instance_id", "activity", "task_id")]
+    assert fields == ["instance", "stuck", 1]
+    assert sidecar.completions.empty(), "it is left unanswered"
+
+
 def test_stop_on_the_loop_itself_cancels_instead_of_waiting_for_ever(
     sidecar: FakeSidecar, caplog: pytest.LogCaptureFixture
 ) -> None:

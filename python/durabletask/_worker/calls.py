@@ -239,11 +239,14 @@ class ActivityCalls:
         try:
             self._loop.run(make, partial(self._awaited, call), call.context)
         except RuntimeError as error:
-            self._logger.error("The event loop runs no activities any more: %s", error)
-            self._unanswered.leave(call.received)
-            with self._lock:
-                self._forget(call)
-            call.over()
+            received = call.received
+            self._logger.error(
+                "The event loop runs no activities any more, and %s is left unanswered: %s",
+                received.subject,
+                error,
+                extra=received.fields,
+            )
+            self._leave(call)
 
     def _awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
         """Called on the event loop when an asynchronous activity has ended."""
@@ -263,15 +266,21 @@ class ActivityCalls:
         """An activity was not let come to its end: the sidecar hands it out again."""
         if call.watch is not None:
             call.watch.cut_off(error.__cause__ or error)
-        with self._lock:
-            self._forget(call)
         if not self._stopping:
-            self._unanswered.leave(call.received)
             self._logger.warning(
                 "%s was cancelled from outside, as when its event loop comes to an end: it is left unanswered, and the "
                 "sidecar hands it out again.",
                 call.received.subject,
+                extra=call.received.fields,
             )
+        self._leave(call)
+
+    def _leave(self, call: Call) -> None:
+        """Forget an activity that has no answer; a stream that goes on is left early for it to be handed out again."""
+        with self._lock:
+            self._forget(call)
+        if not self._stopping:
+            self._unanswered.leave(call.received)
         call.over()
 
     def _report_awaited(self, call: Call, result: Any, error: BaseException | None) -> None:
@@ -298,9 +307,8 @@ class ActivityCalls:
     def _raised(self, call: Call, error: BaseException) -> _Answer:
         item = call.received.item
         if call.watch is not None:
-            with contextlib.suppress(
-                BaseException
-            ):  # an exception that can not be told of ends the activity, too
+            # An exception that can not be told of ends the activity, too.
+            with contextlib.suppress(BaseException):
                 call.watch.ended(error)
         with contextlib.suppress(BaseException):  # the same
             log_failure(self._logger, item, error, self._tell_of_attempt)
