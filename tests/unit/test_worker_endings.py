@@ -38,8 +38,10 @@ def another(**settings):
 """
 
 
-def ends_with_its_result(ending: str, signum: signal.Signals) -> tuple[int, str]:
+def ends_with_its_result(ending: str, signum: signal.Signals, workers: int = 1) -> tuple[int, str]:
     with program(ON_THE_LOOP + ending) as running:
+        # `run` has taken the signals when its worker has a stream.
+        running.sidecar.wait_for_streams(workers)
         running.sidecar.send(activity_item("slow_async", "0.7"))
         running.says("slow began")
         running.process.send_signal(signum)
@@ -142,7 +144,9 @@ def test_one_signal_ends_all_workers_that_are_served_together(signum: signal.Sig
 @signals
 @SIGNUMS
 def test_a_signal_to_run_ends_the_workers_that_were_started_before(signum: signal.Signals) -> None:
-    code, errors = ends_with_its_result("another().start()\nsys.exit(another().run())", signum)
+    code, errors = ends_with_its_result(
+        "another().start()\nsys.exit(another().run())", signum, workers=2
+    )
     assert code == 0, errors
     assert "goes on until" not in errors
 
